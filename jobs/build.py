@@ -1,0 +1,94 @@
+"""The dbt step: a candidate warehouse, built by dbt in this process."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from jobs.errors import RapportError
+from jobs.settings import Settings
+
+
+class BuildError(RapportError):
+    """A model did not build; names the model and the first line of its error."""
+
+
+def candidate_path(home: Path, run_id: str) -> Path:
+    """Where the run's own warehouse lies, `warehouse/candidates/<run>.duckdb`."""
+    safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in run_id)
+    return home / "warehouse" / "candidates" / f"{safe}.duckdb"
+
+
+def new_candidate(home: Path, run_id: str, *, from_base: bool) -> Path:
+    """A fresh candidate for `run_id`: empty, or a copy of the last published build.
+
+    A candidate that an interrupted run left under the same name is replaced.
+    """
+    path = candidate_path(home, run_id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    drop_candidate(path)
+    base = home / "warehouse" / "base.duckdb"
+    if from_base:
+        if not base.exists():
+            raise BuildError(f"{base} is missing: run the DAG relationship_kpis once before this one")
+        partial = path.with_suffix(".partial")
+        shutil.copyfile(base, partial)
+        os.replace(partial, path)
+    return path
+
+
+def drop_candidate(path: Path) -> None:
+    """Remove a candidate and its write-ahead log, if they exist."""
+    for leftover in (path, Path(f"{path}.wal")):
+        leftover.unlink(missing_ok=True)
+
+
+def dbt_vars(settings: Settings, **run: Any) -> dict[str, Any]:
+    """The vars of a dbt run: what analysts override, the settings that models need, then the run's own."""
+    shared = {
+        "reporting_timezone": settings.reporting_timezone,
+        "history_days": settings.history_days,
+        "similarity_attributes": settings.similarity_attributes,
+        "lake": str(settings.lake.resolve()),
+        "snapshot": str((settings.lake / "normalised" / "snapshot.json").resolve()),
+    }
+    return {**shared, **settings.dbt_vars, **run}
+
+
+def dbt(args: Iterable[str], candidate: Path, settings: Settings, variables: dict[str, Any]) -> list[dict[str, Any]]:
+    """Run one dbt command against `candidate`; returns name, status and seconds of every node.
+
+    dbt keeps its manifest and environment in the process, so runs of one process take turns.
+    Raises `BuildError` with the first node that failed.
+    """
+    from dbt.cli.main import dbtRunner
+
+    target = settings.home / "warehouse" / "dbt"
+    target.mkdir(parents=True, exist_ok=True)
+    command = [
+        "--log-level", "error", "--no-use-colors", "--log-path", str(target / "logs"),
+        *args,
+        "--project-dir", str(settings.dbt_project_dir), "--profiles-dir", str(settings.dbt_project_dir),
+        "--target", settings.dbt_target, "--target-path", str(target), "--threads", str(settings.threads),
+        "--vars", json.dumps(variables),
+    ]  # fmt: skip
+    try:
+        with FileLock(target / "dbt.lock", timeout=0):
+            os.environ["RAPPORT_CANDIDATE"] = str(candidate)
+            os.environ.setdefault("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
+            outcome = dbtRunner().invoke(command)
+    except Timeout:
+        raise BuildError(f"another run is building in {settings.home}: wait for it to end") from None
+    nodes = [
+        {"name": r.node.name, "status": str(r.status), "seconds": round(r.execution_time, 3), "message": r.message or ""}
+        for r in getattr(outcome.result, "results", None) or []
+    ]
+    if not outcome.success:
+        bad = next((n for n in nodes if n["status"] in ("error", "fail", "runtime error")), None)
+        text = f"dbt model {bad['name']}: {bad['message']}" if bad else f"dbt {next(iter(args))}: {outcome.exception}"
+        raise BuildError(" ".join(text.split()))
+    return nodes

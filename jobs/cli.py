@@ -1,0 +1,77 @@
+"""The `rapport` command."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from jobs.errors import RapportError
+from jobs.settings import Settings
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def rapport() -> None:
+    """Relationship analytics: from CRM and Exchange to published KPI marts."""
+
+
+@rapport.command()
+@click.option("--tenant", type=click.Path(path_type=Path), help="Tenant folder to serve; none: a generated company.")
+@click.option("--as-of", help="Instant to compute for, ISO 8601; none: the tenant's own.")
+@click.option("--home", type=click.Path(path_type=Path), help="Folder for lake, warehouse and published marts (RAPPORT_HOME).")
+def demo(tenant: Path | None, as_of: str | None, home: Path | None) -> None:
+    """Serve a tenant in the sandbox, run every DAG once and show the marts."""
+    from jobs.demo import demo as run_demo
+
+    run_demo(tenant, as_of, home, Console(highlight=False))
+
+
+@rapport.command()
+@click.argument("dag", nargs=-1, required=True)
+@click.option("--as-of", help="Instant to compute for, ISO 8601.")
+def run(dag: tuple[str, ...], as_of: str | None) -> None:
+    """Run DAGs in this process, one after the other, with the configured connections."""
+    from jobs.orchestrate import run_dags
+
+    conf = {name: {"as_of": as_of} for name in dag if not name.startswith("extract_")} if as_of else {}
+    run_dags(list(dag), Settings().home.resolve(), conf=conf)
+
+
+@rapport.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def airflow(arguments: tuple[str, ...]) -> None:
+    """Run an Airflow command (standalone, backfill, dags, ...) on Rapport's DAGs and its own metadata database."""
+    from jobs.orchestrate import airflow_environment
+
+    for name, value in airflow_environment(Settings().home.resolve(), "airflow").items():
+        os.environ.setdefault(name, value)
+    from airflow.__main__ import main as airflow_main
+
+    if arguments[:1] == ("standalone",):
+        from airflow.utils.db import upgradedb
+
+        from jobs.orchestrate import create_pools
+
+        upgradedb()
+        create_pools()
+    sys.argv = ["airflow", *arguments]
+    airflow_main()
+
+
+def main() -> None:
+    """Entry point: a failure that the user can act on is one line on standard error and exit status 1."""
+    from importlib import import_module
+
+    for module in ("sandbox.commands", "jobs.extract.commands", "jobs.publish.commands"):
+        for command in import_module(module).commands:
+            rapport.add_command(command)
+    try:
+        rapport()
+    except RapportError as error:
+        click.echo(f"rapport: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

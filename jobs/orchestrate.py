@@ -1,0 +1,159 @@
+"""Run the DAGs in this process, without a scheduler, and show how far they are.
+
+The DAGs are those that a scheduler runs; only the metadata database is separate (`airflow-inprocess/`), because a
+scheduler would adopt runs that it finds in its own.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from filelock import FileLock, Timeout
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from jobs import progress
+from jobs.errors import RapportError
+from jobs.settings import PROJECT_ROOT
+
+POOLS = {
+    "graph": (4, "mailbox groups read from Microsoft Graph at a time"),
+    "warehouse": (1, "one writer of the candidate warehouse"),
+}
+
+
+class RunFailed(RapportError):
+    """A DAG run failed; the text is the failure of the stage that stopped it."""
+
+
+class Display(progress.Progress):
+    """A line per stage on a terminal, with a bar where the total is known; plain lines elsewhere."""
+
+    def __init__(self, out: TextIO) -> None:
+        self.console = Console(file=out, highlight=False)
+        self.bars = Progress(
+            SpinnerColumn(), TextColumn("{task.description:<24}"), BarColumn(bar_width=24), TextColumn("{task.fields[note]}"), TimeElapsedColumn(),
+            console=self.console, transient=True,
+        )  # fmt: skip
+        self.running: dict[str, TaskID] = {}
+        self.failures: list[tuple[str, BaseException]] = []
+
+    def start(self, stage: str) -> None:
+        self.running[stage] = self.bars.add_task(stage, total=None, note="")
+
+    def step(self, stage: str, done: int, total: int | None = None, note: str = "") -> None:
+        if stage in self.running:
+            self.bars.update(self.running[stage], completed=done, total=total, note=note)
+
+    def _end(self, stage: str) -> None:
+        task = self.running.pop(stage, None)
+        if task is not None:
+            self.bars.remove_task(task)
+
+    def finish(self, stage: str, seconds: float, note: str) -> None:
+        self._end(stage)
+        self.console.print(f"  [green]done[/]    {stage:<24} {seconds:7.1f} s  {note}")
+
+    def fail(self, stage: str, error: BaseException) -> None:
+        self._end(stage)
+        self.failures.append((stage, error))
+        self.console.print(f"  [red]failed[/]  {stage}", markup=True)
+
+
+def airflow_environment(home: Path, folder: str) -> dict[str, str]:
+    """Environment of an Airflow that keeps everything under `home/folder` and stays quiet and offline."""
+    airflow_home = (home / folder).resolve()
+    return {
+        "AIRFLOW_HOME": str(airflow_home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT_ROOT / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{airflow_home}/airflow.db",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        "SCARF_ANALYTICS": "false",
+        "DO_NOT_TRACK": "1",
+        "GX_ANALYTICS_ENABLED": "false",
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        "RAPPORT_HOME": str(home.resolve()),
+    }
+
+
+@contextmanager
+def output_to(log_file: Path) -> Iterator[TextIO]:
+    """Send everything the process prints to `log_file` and yield a stream to the terminal as it was."""
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    terminal, errors = os.dup(1), os.dup(2)
+    with open(log_file, "ab") as sink, os.fdopen(terminal, "w", buffering=1, closefd=False) as shown:
+        os.dup2(sink.fileno(), 1)
+        os.dup2(sink.fileno(), 2)
+        try:
+            yield shown
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os.dup2(terminal, 1)
+            os.dup2(errors, 2)
+            os.close(terminal)
+            os.close(errors)
+
+
+def run_dags(
+    dag_ids: list[str], home: Path, *, conf: dict[str, dict[str, Any]] | None = None, log_file: Path | None = None
+) -> None:
+    """Run DAGs one after the other in this process; the first failure ends it.
+
+    `conf` gives parameters by DAG. Raises `RunFailed`, or `RapportError` when another run holds the home.
+    """
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(home / "run.lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise RapportError(f"another run is using {home}: wait for it to end, or set RAPPORT_HOME to another folder") from None
+    except OSError as error:
+        raise RapportError(f"cannot write to {home}: {error.strerror}; set RAPPORT_HOME to a folder that is yours") from None
+    with lock:
+        os.environ.update(airflow_environment(home, "airflow-inprocess"))
+        os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "WARNING")
+        with output_to(log_file or home / "logs" / "run.log") as terminal:
+            display = Display(terminal)
+            progress.show_on(display)
+            try:
+                with display.bars:
+                    _run(dag_ids, conf or {}, display)
+            finally:
+                progress.show_on(progress.Progress())
+
+
+def _run(dag_ids: list[str], conf: dict[str, dict[str, Any]], display: Display) -> None:
+    with progress.stage("start Airflow"):
+        from airflow.dag_processing.dagbag import DagBag
+        from airflow.utils.db import upgradedb
+
+        upgradedb()
+        create_pools()
+        bag = DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
+    if bag.import_errors:
+        file, text = next(iter(bag.import_errors.items()))
+        raise RunFailed(f"{Path(file).name} does not import: {text.strip().splitlines()[-1]}")
+    for dag_id in dag_ids:
+        if dag_id not in bag.dags:
+            raise RunFailed(f"there is no DAG {dag_id}; there are {', '.join(sorted(bag.dags))}")
+        display.console.print(f"[bold]{dag_id}[/]")
+        outcome = bag.dags[dag_id].test(run_conf=conf.get(dag_id, {}))
+        if str(outcome.state) != "success":
+            stage, error = display.failures[0] if display.failures else (dag_id, RunFailed("see the log"))
+            raise RunFailed(f"{stage}: {' '.join(str(error).split())}") from error
+
+
+def create_pools() -> None:
+    """Make the pools that the DAGs name, as `airflow pools set` would."""
+    from airflow.models.pool import Pool
+
+    for name, (slots, why) in POOLS.items():
+        Pool.create_or_update_pool(name, slots, why, include_deferred=False)

@@ -1,0 +1,164 @@
+"""What the tasks of the DAGs do, as ordinary functions: they read settings, call one job and report its progress.
+
+A run is a dict that goes from task to task: `run_id`, `as_of`, `as_of_date`, `is_backfill`, `snapshot`, `candidate`,
+`stages` (name, seconds and counts of each stage so far) and `gate`.
+"""
+
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from jobs import build, progress, runs
+from jobs.settings import Settings
+
+Run = dict[str, Any]
+
+
+def extract_crm(connection: str, run_id: str) -> dict[str, Any]:
+    """Extract the Dataverse tables; `connection` is an Airflow connection as JSON."""
+    from jobs.extract.connection import Connection
+    from jobs.extract.crm import extract_crm as extract
+
+    settings = Settings()
+    with progress.stage("extract Dataverse") as stage:
+        report = extract(Connection.from_airflow_json(connection), settings.home, settings, run_id, stage.step)
+        stage.note = report.summary()
+    return report.as_dict()
+
+
+def mailbox_groups(connection: str, run_id: str, groups: int = 8) -> list[list[dict[str, Any]]]:
+    """The mailboxes to read, dealt out to at most `groups` groups; empty without consent."""
+    from jobs.extract.connection import Connection
+    from jobs.extract.exchange import list_mailboxes
+
+    settings = Settings()
+    with progress.stage("choose mailboxes") as stage:
+        mailboxes = list_mailboxes(Connection.from_airflow_json(connection), settings.home, settings, run_id)
+        stage.note = f"{len(mailboxes)} mailboxes"
+    dealt = [mailboxes[n::groups] for n in range(groups)]
+    return [[mailbox.as_dict() for mailbox in group] for group in dealt if group]
+
+
+def extract_mailboxes(connection: str, group: list[dict[str, Any]], run_id: str) -> dict[str, Any]:
+    """Extract mail and calendar of one group of mailboxes."""
+    from jobs.extract.connection import Connection
+    from jobs.extract.exchange import Mailbox, extract_group
+
+    settings = Settings()
+    with progress.stage("extract Exchange") as stage:
+        report = extract_group(
+            Connection.from_airflow_json(connection), [Mailbox(**m) for m in group], settings.home, settings, run_id, stage.step
+        )
+        stage.note = report.summary()
+    return report.as_dict()
+
+
+def landed(reports: list[dict[str, Any]]) -> dict[str, Any]:
+    """The sum of the reports of an extract run."""
+    return {
+        "rows": sum(r["rows"] for r in reports),
+        "removes": sum(r["removes"] for r in reports),
+        "parked": [p for r in reports for p in r["parked"]],
+    }
+
+
+def begin(run_id: str, as_of: str | None, interval_end: datetime | None) -> Run:
+    """Choose the as-of of a KPI run (`runs.choose_as_of`)."""
+    from jobs.extract.log import watermarks
+
+    settings = Settings()
+    published = runs.published_manifest(settings.home)
+    published_as_of = runs.parse_instant(published["as_of"]) if published else None
+    chosen = runs.choose_as_of(
+        param=as_of,
+        interval_end=interval_end,
+        configured=settings.as_of,
+        watermarks=watermarks(settings.home),
+        published_as_of=published_as_of,
+    )
+    return _run(run_id, chosen, settings, published_as_of)
+
+
+def _run(run_id: str, as_of: datetime, settings: Settings, published_as_of: datetime | None) -> Run:
+    return {
+        "run_id": run_id,
+        "as_of": runs.instant_text(as_of),
+        "as_of_date": runs.as_of_date(as_of, settings.reporting_timezone).isoformat(),
+        "is_backfill": published_as_of is not None and as_of < published_as_of,
+        "stages": [],
+    }
+
+
+def _with_stage(run: Run, name: str, seconds: float, **facts: Any) -> Run:
+    return {**run, "stages": [*run["stages"], {"stage": name, "seconds": round(seconds, 3), **facts}]}
+
+
+def normalise(run: Run) -> Run:
+    """Bring the normalised lake up to date with the raw log."""
+    from jobs.normalise import run as normalise_raw
+
+    settings = Settings()
+    with progress.stage("normalise") as stage:
+        report = normalise_raw(settings.home, settings, run["run_id"], stage.step)
+        stage.note = f"{report.row_counts['activity']:,} activities"
+    run = {**run, "snapshot_id": report.snapshot_id, "tier": report.tier, "history_start": report.history_start}
+    return _with_stage(run, "normalise", stage.seconds, rows=report.row_counts["activity"])
+
+
+def build_marts(run: Run) -> Run:
+    """Build the run's candidate with dbt."""
+    settings = Settings()
+    with progress.stage("build marts") as stage:
+        candidate = build.new_candidate(settings.home, run["run_id"], from_base=False)
+        variables = build.dbt_vars(settings, as_of=run["as_of"], tier=run["tier"], history_start=run["history_start"])
+        nodes = build.dbt(["build", "--exclude-resource-type", "unit_test", "test"], candidate, settings, variables)
+        stage.note = f"{len(nodes)} models"
+    return _with_stage({**run, "candidate": str(candidate)}, "build", stage.seconds, rows=len(nodes))
+
+
+def _context(run: Run, settings: Settings) -> Any:
+    from jobs.extract.log import watermarks
+    from jobs.publish.context import RunContext
+
+    marks = watermarks(settings.home)
+    parked = [m for m in marks if m.get("parked_reason")]
+    return RunContext(
+        run_id=run["run_id"],
+        as_of=runs.parse_instant(run["as_of"]),
+        as_of_date=date.fromisoformat(run["as_of_date"]),
+        reporting_timezone=settings.reporting_timezone,
+        tier=run["tier"],
+        snapshot_id=run["snapshot_id"],
+        watermarks=marks,
+        completeness="partial" if parked else "complete",
+        parked=parked,
+        history_start=run["history_start"],
+        replayed=settings.replayed_tenant,
+        is_backfill=run["is_backfill"],
+        stages=run["stages"],
+    )
+
+
+def gate(run: Run) -> Run:
+    """Check the candidate; a critical failure deletes it and fails the task."""
+    from jobs.quality import gate as check
+
+    settings = Settings()
+    with progress.stage("gate") as stage:
+        result = check(Path(run["candidate"]), settings.home, _context(run, settings), settings)
+        stage.note = result.summary()
+        if result.status == "critical":
+            build.drop_candidate(Path(run["candidate"]))
+            result.raise_critical()
+    return _with_stage({**run, "gate": result.status}, "gate", stage.seconds)
+
+
+def publish(run: Run) -> Run:
+    """Publish the candidate, or put it on hold when the gate says so."""
+    from jobs.publish import publish as publish_candidate
+
+    settings = Settings()
+    with progress.stage("publish") as stage:
+        published = publish_candidate(Path(run["candidate"]), settings.home, _context(run, settings), settings, stage.step)
+        stage.note = published.summary()
+    return {**run, "version": published.version}
