@@ -21,33 +21,51 @@ class Settings(BaseSettings):
     home: Path = Field(Path("var"), description="Folder that holds lake, warehouse and published versions.")
     as_of: datetime | None = Field(None, description="The instant to compute for, UTC; empty: chosen per run.")
     reporting_timezone: str = Field("UTC", description="IANA zone of reporting days and business hours.")
-    internal_domains: list[str] | None = Field(None, description="Team-side mail domains, exact; empty: derived from the users (N6).")
+    internal_domains: list[str] | None = Field(
+        None, description="Team-side mail domains, exact; empty: derived from the users (N6)."
+    )
     replayed_tenant: bool = Field(False, description="A captured tenant folder is served: no age checks, no waiting for rounds.")
 
     hash_key: SecretStr = Field(SecretStr(""), description="Key of subject_key; required for a real connection.")
     collect_subjects: bool = Field(False, description="Keep subject texts in the restricted table activity_subject.")
-    copy_tolerance_seconds: int = Field(120, ge=0, description="Largest distance at which mail without message id joins (N16), seconds.")
+    copy_tolerance_seconds: int = Field(
+        120, ge=0, description="Largest distance at which mail without message id joins (N16), seconds."
+    )
     drop_deleted_mail: bool = Field(False, description="Drop a copy that a reconcile round finds in no folder (N54).")
 
-    exchange_consent: dict[str, str] | None = Field(None, description="Who agreed to reading Exchange, when, and for which scope: keys who, when, scope.")
-    mail_profile: Literal["Mail.Read", "Mail.ReadBasic.All"] = Field("Mail.Read", description="Graph permission profile; ReadBasic has no list pass.")
-    mailboxes: list[str] | None = Field(None, description="Addresses or ids of the mailboxes to read; empty: all users with a mailbox.")
+    exchange_consent: dict[str, str] | None = Field(
+        None, description="Who agreed to reading Exchange, when, and for which scope: keys who, when, scope."
+    )
+    mail_profile: Literal["Mail.Read", "Mail.ReadBasic.All"] = Field(
+        "Mail.Read", description="Graph permission profile; ReadBasic has no list pass."
+    )
+    mailboxes: list[str] | None = Field(
+        None, description="Addresses or ids of the mailboxes to read; empty: all users with a mailbox."
+    )
     mailbox_group: str | None = Field(None, description="Entra security group whose members' mailboxes are read.")
     mailbox_role: str | None = Field(None, description="Dataverse security role whose users' mailboxes are read.")
     skip_folders: list[str] = Field(default_factory=list, description="Well-known folder names that are not read at all.")
-    first_load_days: int = Field(365, ge=0, description="Mail older than this at the first round is dropped before landing, days; 0: no limit.")
+    first_load_days: int = Field(
+        365, ge=0, description="Mail older than this at the first round is dropped before landing, days; 0: no limit."
+    )
     calendar_past_days: int = Field(400, ge=1, description="Calendar window before the round's start, days.")
     calendar_future_days: int = Field(180, ge=1, description="Calendar window after the round's start, days.")
     reconcile_days: int = Field(7, ge=0, description="Days between full-list reconcile rounds of a stream; 0: never.")
     page_size: int = Field(500, ge=1, description="Records a page asked of Graph (Prefer: odata.maxpagesize).")
     crm_page_size: int = Field(5000, ge=1, description="Records a page asked of Dataverse.")
     max_requests: int = Field(32, ge=1, description="Ceiling of the adaptive number of concurrent requests.")
-    retry_budget_seconds: float = Field(900.0, gt=0, description="Total waiting time a stream may spend on retries in a run, seconds.")
+    retry_budget_seconds: float = Field(
+        900.0, gt=0, description="Total waiting time a stream may spend on retries in a run, seconds."
+    )
 
     privacy_opt_out_file: Path | None = Field(None, description="CSV kind,value with kind user, contact, address or domain.")
-    privacy_opt_out_flags: list[str] = Field(default_factory=list, description="Dataverse boolean columns (table.column) that opt a record out.")
+    privacy_opt_out_flags: list[str] = Field(
+        default_factory=list, description="Dataverse boolean columns (table.column) that opt a record out."
+    )
 
-    similarity_attributes: list[dict[str, str]] = Field(default_factory=list, description="Extra attributes of opportunities: {name, kind: number | category}.")
+    similarity_attributes: list[dict[str, str]] = Field(
+        default_factory=list, description="Extra attributes of opportunities: {name, kind: number | category}."
+    )
     history_days: int = Field(400, ge=1, description="Days that kpi_history and weekly partitions are kept.")
     max_source_age_hours: float = Field(48.0, gt=0, description="Oldest acceptable complete round of a source, hours (G6).")
     max_published_age_hours: float = Field(48.0, gt=0, description="Age of the published version that raises an alarm, hours.")
