@@ -1,0 +1,1 @@
+"""Benchmarks: generators of large inputs, and what is measured on them."""
