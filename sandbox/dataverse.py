@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote
 
 import orjson
 
-from sandbox.odata import JSON, Page, Reply, Request, Token, cut, entity, names, options_of, project
+from sandbox.odata import JSON, Listings, Page, Reply, Request, Token, cut, entity, first_place, names, options_of, project
 from sandbox.route import Route
 from sandbox.tenant import ENTITY_SETS, EntitySet, Record, Tenant
 
@@ -27,11 +27,12 @@ def error(status: int, code: str, message: str, headers: dict[str, str] | None =
 
 
 class Dataverse:
-    """Answers requests below `ROOT`; `untracked` names tables whose change tracking is off."""
+    """Answers requests below `ROOT`; `untracked` tells for an entity set whether its change tracking is off."""
 
-    def __init__(self, tenant: Tenant) -> None:
+    def __init__(self, tenant: Tenant, untracked: Callable[[str], bool]) -> None:
         self.tenant = tenant
-        self.untracked: Callable[[str], bool] = lambda table: False
+        self.untracked = untracked
+        self._listings = Listings()
 
     def route(self, request: Request) -> Route:
         """What a path means; the stream is the entity set."""
@@ -75,12 +76,10 @@ class Dataverse:
         tracked = "odata.track-changes" in request.prefer
         asked = None
         if "$deltatoken" in request.query or "$skiptoken" in request.query:
-            asked = _token(request.query)
+            asked = token_of(request.query)
             if asked is None or asked.stream != table.name or asked.until > self.tenant.steps:
                 return error(400, *EXPIRED)
             tracked = asked.option("tracked") is not None
-        if tracked and self.untracked(table.name):
-            return error(400, "0x80060888", f"Change tracking is not enabled for the entity '{table.logical_name}'.")
         for option in NOT_TRACKED:
             if tracked and f"${option}" in request.query:
                 text = f'The "${{{option}}}" query parameter isn\'t supported when Change Tracking is enabled.'
@@ -90,14 +89,14 @@ class Dataverse:
                 return error(501, "0x80060888", f"The sandbox lists tables whole: it does not evaluate {option}.")
         if asked is None:
             options = options_of(request.query, ["$select", "$top"]) + ((("tracked", ""),) if tracked else ())
-            here = Token("next", table.name, -1, now, options=options)
+            here = first_place(table.name, now, options)
         elif asked.kind == "delta":
             here = replace(asked, until=max(asked.until, now))
         else:
             here = asked
         top = here.option("$top") or ""
         rows, following, delta = cut(
-            self._listing(table, here),
+            self._listings.of(here, lambda: self._listing(table, here)),
             here,
             request.page_size(PAGE, PAGE),
             tracked=tracked,
@@ -165,7 +164,8 @@ def _link(request: Request, table: EntitySet, token: Token) -> str:
     return f"{start}$skiptoken={quote(cookie, safe='=/')}"
 
 
-def _token(query: dict[str, str]) -> Token | None:
+def token_of(query: dict[str, str]) -> Token | None:
+    """The token of a link's query, or None."""
     if "$deltatoken" in query:
         return Token.decode(query["$deltatoken"].partition("!")[2])
     found = re.search(r'pagingcookie="([^"]*)"', query["$skiptoken"])

@@ -1,6 +1,7 @@
 """Microsoft Graph over a tenant folder: users, groups, mail folders, messages and calendar views, with delta rounds."""
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,7 @@ from typing import Any
 import orjson
 
 from jobs import clock
-from sandbox.odata import Page, Reply, Request, Token, cut, entity, names, options_of, project
+from sandbox.odata import Listings, Page, Reply, Request, Token, cut, entity, first_place, names, options_of, project
 from sandbox.route import Route
 from sandbox.tenant import Collection, Mailbox, Record, Tenant, Window
 
@@ -47,6 +48,7 @@ class Graph:
 
     def __init__(self, tenant: Tenant) -> None:
         self.tenant = tenant
+        self._listings = Listings()
 
     def route(self, request: Request) -> Route:
         """What a path means; streams are named as in the raw log."""
@@ -199,8 +201,7 @@ class Graph:
 
     def _folder_writer(self, here: Token, box: Mailbox) -> Callable[[Record], bytes]:
         held = box.folders.at(here.until)
-        above = [record.index["parentFolderId"] for record in held.values()]
-        children = {name: above.count(name) for name in held}
+        children = Counter(record.index["parentFolderId"] for record in held.values())
         selected = names(here.option("$select"))
 
         def write(row: Record) -> bytes:
@@ -228,31 +229,13 @@ class Graph:
         admits = _filter(here.option("$filter"), {"receivedDateTime"}, {"ge", "gt"})
         if admits is None:
             return bad_request("Only receivedDateTime ge or gt is supported for $filter with change tracking.")
-        newest_first = here.option("$orderby") is not None or here.option("$filter") is not None
-        rows: list[Any] = []
-        gone: list[Any] = []
-        if here.after < 0:
-            held = box.messages.at(here.until)
-            rows = [held[name] for name in box.members(here.until).get(folder, ()) if admits(held[name])]
-        else:
-            for name in box.messages.touched_between(here.after, here.until):
-                record, earlier = box.messages.get(name, here.until), box.messages.get(name, here.after)
-                if record is not None and record.index["parentFolderId"] == folder and admits(record):
-                    rows.append(record)
-                elif earlier is not None and earlier.index["parentFolderId"] == folder and admits(earlier):
-                    gone.append((name, "deleted"))
-        if newest_first:
-            rows.sort(key=lambda record: str(record.index["receivedDateTime"]), reverse=True)
-        if here.option("$filter") is not None:
-            rows = rows[:FILTERED_LIMIT]
-        if folder == box.home_of_broken_lines(here.until):
-            rows += box.messages.broken_between(here.after, here.until)
+        rows = self._listings.of(here, lambda: _folder_changes(box, folder, here, admits))
         top = here.option("$top") or ""
         return self._page(
             request,
             here,
             f"users('{user}')/mailFolders('{folder}')/messages",
-            rows + gone,
+            rows,
             _size(request, LIST_PAGE, LARGEST_PAGE, top=False),
             _message_writer(names(here.option("$select"))),
             "message",
@@ -285,12 +268,8 @@ class Graph:
         expanded = here.option("$expand")
         if expanded is not None and not expanded.startswith("singleValueExtendedProperties("):
             return bad_request(f"The sandbox does not expand {expanded}.")
-        held = box.messages.at(here.until)
-        members = box.members(here.until)
-        ids = members.get(folder, []) if folder else [name for part in members.values() for name in part]
-        rows: list[Any] = [record for name in ids if admits(record := held[name])]
-        if column:
-            rows.sort(key=lambda record: str(record.index[column]), reverse=direction.strip().lower() == "desc")
+        descending = direction.strip().lower() == "desc"
+        rows = self._listings.of(here, lambda: _listed(box, folder, here, admits, column, descending))
         properties = re.findall(r"id eq '([^']*)'", expanded) if expanded is not None else None
         return self._page(
             request,
@@ -309,7 +288,7 @@ class Graph:
         here = self._place(request, f"calendarView/{user}", ("startDateTime", "endDateTime"))
         if isinstance(here, Reply):
             return here
-        window = _window(here)
+        window = window_of(here)
         if window is None:
             return bad_request(
                 "This request requires a time window specified by the query string parameters StartDateTime and EndDateTime.",
@@ -319,16 +298,7 @@ class Graph:
             return bad_request(
                 "The calendar view must be longer than none and at most 1825 days.", "ErrorCalendarViewRangeTooBig"
             )
-        events = box.events
-        if here.after < 0:
-            held = events.at(here.until)
-            rows: list[Any] = [held[name] for name in box.view(here.until, window)]
-        else:
-            now, before = set(box.view(here.until, window)), set(box.view(here.after, window))
-            touched = box.touched_events(here.after, here.until)
-            rows = [events.get(name, here.until) for name in touched if name in now]
-            rows += [(name, "deleted") for name in touched if name in before and name not in now]
-        rows[len(rows) :] = events.broken_between(here.after, here.until)
+        rows = self._listings.of(here, lambda: _view_changes(box, window, here))
         size = _size(request, LIST_PAGE, LARGEST_PAGE, top=False)
         return self._page(request, here, f"users('{user}')/calendarView", rows, size, lambda row: row.raw, "event", tracked=True)
 
@@ -345,7 +315,7 @@ class Graph:
         now = self.tenant.step
         text = request.query.get("$deltatoken", request.query.get("$skiptoken"))
         if text is None:
-            return Token("next", stream, -1, now, options=options_of(request.query, options))
+            return first_place(stream, now, options_of(request.query, options))
         token = Token.decode(text)
         if token is None or token.stream != stream or token.until > self.tenant.steps:
             return error(410, "SyncStateNotFound", "The sync state generation is not found; generation=605;[highest=841]")
@@ -402,6 +372,52 @@ def _changed(held: Collection, here: Token) -> list[Any]:
     touched = [(name, held.get(name, here.until)) for name in held.touched_between(here.after, here.until)]
     there = [record for _, record in touched if record is not None]
     return [*there, *lines, *((name, _reason(held, name, here)) for name, record in touched if record is None)]
+
+
+def _folder_changes(box: Mailbox, folder: str, here: Token, admits: Callable[[Record], bool]) -> list[Any]:
+    """What a delta round of a mail folder lists; with `$filter` the newest 5,000 messages at most."""
+    rows: list[Any] = []
+    gone: list[Any] = []
+    if here.after < 0:
+        held = box.messages.at(here.until)
+        rows = [held[name] for name in box.members(here.until).get(folder, ()) if admits(held[name])]
+    else:
+        for name in box.messages.touched_between(here.after, here.until):
+            record, earlier = box.messages.get(name, here.until), box.messages.get(name, here.after)
+            if record is not None and record.index["parentFolderId"] == folder and admits(record):
+                rows.append(record)
+            elif earlier is not None and earlier.index["parentFolderId"] == folder and admits(earlier):
+                gone.append((name, "deleted"))
+    filtered = here.option("$filter") is not None
+    if filtered or here.option("$orderby") is not None:
+        rows.sort(key=lambda record: str(record.index["receivedDateTime"]), reverse=True)
+    if filtered:
+        rows = rows[:FILTERED_LIMIT]
+    lines = box.messages.broken_between(here.after, here.until) if folder == box.home_of_broken_lines(here.until) else []
+    return rows + lines + gone
+
+
+def _listed(
+    box: Mailbox, folder: str | None, here: Token, admits: Callable[[Record], bool], column: str, descending: bool
+) -> list[Any]:
+    """Messages of a folder, or of all, that `admits` lets through, ordered by a column."""
+    held, members = box.messages.at(here.until), box.members(here.until)
+    ids = members.get(folder, []) if folder else [name for part in members.values() for name in part]
+    rows = [record for name in ids if admits(record := held[name])]
+    return sorted(rows, key=lambda record: str(record.index[column]), reverse=descending) if column else rows
+
+
+def _view_changes(box: Mailbox, window: Window, here: Token) -> list[Any]:
+    """What a delta round of a calendar view lists."""
+    lines = box.events.broken_between(here.after, here.until)
+    shown = box.view(here.until, window)
+    if here.after < 0:
+        held = box.events.at(here.until)
+        return [held[name] for name in shown] + lines
+    now, before = set(shown), set(box.view(here.after, window))
+    touched = box.touched_events(here.after, here.until)
+    there = [box.events.get(name, here.until) for name in touched if name in now]
+    return [*there, *lines, *((name, "deleted") for name in touched if name in before and name not in now)]
 
 
 def _reason(held: Collection, name: str, here: Token) -> str:
@@ -513,6 +529,7 @@ def _at(text: Any) -> datetime | None:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def _window(here: Token) -> Window | None:
+def window_of(here: Token) -> Window | None:
+    """The calendar window of a round; None where it has none that can be read."""
     start, end = _at(here.option("startDateTime")), _at(here.option("endDateTime"))
     return None if start is None or end is None else (start, end)

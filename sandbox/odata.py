@@ -5,6 +5,7 @@ import binascii
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -62,6 +63,7 @@ class Reply:
     chunk: int | None = None
     pause: float = 0.0
     hold: float = 0.0
+    mailbox: str | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ class Token:
             kind, stream, after, until, offset, generation, options = orjson.loads(
                 base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
             )
-            return cls(kind, stream, after, until, offset, generation, tuple((name, value) for name, value in options))
+            places = [int(place) for place in (after, until, offset, generation)]
+            return cls(str(kind), str(stream), *places, tuple((name, value) for name, value in options))
         except (ValueError, TypeError, binascii.Error):
             return None
 
@@ -142,6 +145,31 @@ class Page:
 JSON = "application/json; odata.metadata=minimal"
 
 
+_rounds = count(1)
+
+
+def first_place(stream: str, until: int, options: tuple[tuple[str, str], ...]) -> Token:
+    """The start of a full round; its links differ from those of every other round of this server."""
+    return Token("next", stream, -1, until, generation=next(_rounds) << 16, options=options)
+
+
+class Listings:
+    """What the latest rounds list, so that a page does not cost a whole listing; a round's rows never change."""
+
+    def __init__(self, kept: int = 64) -> None:
+        self._rows: dict[Any, list[Any]] = {}
+        self._kept = kept
+
+    def of(self, here: Token, make: Callable[[], list[Any]]) -> list[Any]:
+        """The rows of the round of `here`, by `make` where they are not kept."""
+        key = (here.stream, here.after, here.until, here.options)
+        if key not in self._rows:
+            if len(self._rows) >= self._kept:
+                self._rows.pop(next(iter(self._rows)))
+            self._rows[key] = make()
+        return self._rows[key]
+
+
 def cut(
     rows: list[Any], here: Token, size: int, *, tracked: bool, limit: int | None = None
 ) -> tuple[list[Any], Token | None, Token | None]:
@@ -149,7 +177,7 @@ def cut(
     rows = rows if limit is None else rows[:limit]
     end = here.offset + size
     if end < len(rows):
-        return rows[here.offset : end], replace(here, kind="next", offset=end, generation=0), None
+        return rows[here.offset : end], replace(here, kind="next", offset=end), None
     delta = replace(here, kind="delta", after=here.until, offset=0, generation=here.generation + 1) if tracked else None
     return rows[here.offset : end], None, delta
 

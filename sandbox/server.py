@@ -11,14 +11,17 @@ from typing import Any
 
 import fastapi
 import httpx
+import pydantic
 import uvicorn
+from fastapi.responses import JSONResponse
 
 from jobs import clock
 from jobs.errors import RapportError
 from sandbox import dataverse, graph
 from sandbox.dataverse import Dataverse
+from sandbox.faults import Faults
 from sandbox.graph import Graph
-from sandbox.odata import Page, Reply, Request
+from sandbox.odata import Reply, Request, Token
 from sandbox.route import Route
 from sandbox.tenant import Tenant
 
@@ -36,24 +39,42 @@ class Sandbox:
     def __init__(self, tenant_dir: Path | str, *, token: str | None = None, step: int = 0) -> None:
         self.tenant = Tenant(Path(tenant_dir), step)
         self.token = token
-        self.dataverse = Dataverse(self.tenant)
+        self.faults = Faults()
+        self.dataverse = Dataverse(self.tenant, lambda table: self.faults.is_on("change_tracking_off", table))
         self.graph = Graph(self.tenant)
         self.requests: deque[dict[str, Any]] = deque(maxlen=REQUESTS_KEPT)
         self.request_counts: Counter[str] = Counter()
+        self.most_in_flight: Counter[str] = Counter()
         self._lock = threading.RLock()
 
     def respond(self, request: Request) -> Reply:
-        """The reply to a request; errors have the shape of the API that was asked."""
+        """The reply to a request; errors have the shape of the API that was asked.
+
+        Whoever carries the reply calls `done` when it is sent: until then the request counts as under way.
+        """
         with self._lock:
             error = dataverse.error if request.path.startswith(dataverse.ROOT) else graph.error
+            mailbox = None
             try:
+                self._catch_up(request)
                 route = self._route(request)
+                mailbox = route.mailbox
+                self._begin(mailbox)
                 reply = self._answer(request, route, error)
+                self.faults.on_reply(reply, request, route, self.tenant)
             except RapportError as broken:
-                route, reply = Route("", lambda: error(500, "SandboxTenant", "")), error(500, "SandboxTenant", str(broken))
+                reply = error(500, "SandboxTenant", str(broken))
+                route = Route(stream="", answer=lambda: reply)
+            reply.mailbox = mailbox
             self._note(request, route, reply)
         reply.headers.setdefault("date", format_datetime(clock.now(), usegmt=True))
         return reply
+
+    def done(self, reply: Reply) -> None:
+        """The reply was sent, or broke off."""
+        if reply.mailbox is not None:
+            with self._lock:
+                self.faults.in_flight[reply.mailbox] -= 1
 
     def advance(self) -> dict[str, Any]:
         """Apply the next step of `changes/`."""
@@ -68,7 +89,28 @@ class Sandbox:
                 "step": self.tenant.step,
                 "steps": self.tenant.steps,
                 "requests": dict(self.request_counts),
+                "most_in_flight": dict(self.most_in_flight),
             }
+
+    def switch_on(self, faults: list[dict[str, Any]], seed: int | str = 0) -> list[dict[str, Any]]:
+        """Replace the faults that are on; see `sandbox.faults`. Raises RapportError on an unknown fault or parameter."""
+        with self._lock:
+            self.faults.switch_on(faults, seed)
+            return self.faults.counts()
+
+    def _catch_up(self, request: Request) -> None:
+        """A link of a later step, from before a restart, brings the tenant to that step."""
+        if "$deltatoken" in request.query or "$skiptoken" in request.query:
+            text = request.query.get("$deltatoken", request.query.get("$skiptoken", ""))
+            in_dataverse = request.path.startswith(dataverse.ROOT)
+            token = dataverse.token_of(request.query) if in_dataverse else Token.decode(text)
+            while token is not None and self.tenant.step < token.until and self.tenant.advance():
+                pass
+
+    def _begin(self, mailbox: str | None) -> None:
+        if mailbox is not None:
+            self.faults.in_flight[mailbox] += 1
+            self.most_in_flight[mailbox] = max(self.most_in_flight[mailbox], self.faults.in_flight[mailbox])
 
     def _route(self, request: Request) -> Route:
         for api, root in ((self.dataverse, dataverse.ROOT), (self.graph, graph.ROOT)):
@@ -81,8 +123,14 @@ class Sandbox:
             return error(405, "MethodNotAllowed", f"The sandbox is read only: it does not take {request.method}.")
         if self.token is not None and request.headers.get("authorization") != f"Bearer {self.token}":
             return error(401, "InvalidAuthenticationToken", "Access token is missing or not the one expected.")
+        refusal = self.faults.on_request(request, route, self.tenant)
+        if refusal is not None:
+            return refusal
         answer = route.answer()
-        return answer.render() if isinstance(answer, Page) else answer
+        if isinstance(answer, Reply):
+            return answer
+        self.faults.on_page(answer, request, route, self.tenant)
+        return answer.render()
 
     def _note(self, request: Request, route: Route, reply: Reply) -> None:
         self.request_counts[route.stream] += 1
@@ -96,6 +144,13 @@ class Sandbox:
                 "status": reply.status,
             }
         )
+
+
+class WantedFaults(pydantic.BaseModel):
+    """The body of `POST /sandbox/faults`: switches as `sandbox.faults` describes them, and the seed of their chances."""
+
+    faults: list[dict[str, Any]]
+    seed: int | str = 0
 
 
 class Application:
@@ -113,7 +168,18 @@ class Application:
         path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
         origin = f"{scope.get('scheme', 'http')}://{headers.get('host', 'localhost')}"
         request = Request(scope["method"], path, scope["query_string"].decode("latin-1"), headers, origin)
-        await _send(self.sandbox.respond(request), send)
+        reply = self.sandbox.respond(request)
+        try:
+            await _send(reply, send)
+        finally:
+            self.sandbox.done(reply)
+
+
+def _broken_off(reply: Reply) -> httpx.TransportError:
+    """What httpx raises on a real connection that breaks off like this."""
+    if reply.reset is not None:
+        return httpx.ReadError("connection reset by peer")
+    return httpx.RemoteProtocolError("peer closed connection without sending complete message body")
 
 
 async def _send(reply: Reply, send: Any) -> None:
@@ -122,15 +188,18 @@ async def _send(reply: Reply, send: Any) -> None:
     headers = {**reply.headers, "content-length": str(len(reply.body) if reply.announced is None else reply.announced)}
     encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     carrier = getattr(getattr(send, "__self__", None), "transport", None)
-    if reply.reset == 0 and carrier is not None:
+    if reply.reset == 0:
+        if carrier is None:
+            raise _broken_off(reply)
         carrier.abort()
         return
     await send({"type": "http.response.start", "status": reply.status, "headers": encoded})
     if reply.reset is not None or reply.announced is not None:
         await send({"type": "http.response.body", "body": reply.body[: reply.reset], "more_body": True})
-        if carrier is not None:
-            await asyncio.sleep(0.01)
-            (carrier.abort if reply.reset is not None else carrier.close)()
+        if carrier is None:
+            raise _broken_off(reply)
+        await asyncio.sleep(0.01)
+        (carrier.abort if reply.reset is not None else carrier.close)()
         return
     if reply.chunk:
         for start in range(0, len(reply.body), reply.chunk):
@@ -150,6 +219,19 @@ def _control(sandbox: Sandbox) -> fastapi.FastAPI:
     async def advance() -> dict[str, Any]:
         """Apply the next step of `changes/`; `advanced` is false when there was none left."""
         return sandbox.advance()
+
+    @control.post("/sandbox/faults", response_model=None)
+    async def switch_on(wanted: WantedFaults) -> list[dict[str, Any]] | JSONResponse:
+        """Replace the faults that are on (an empty list: none); answers with their counts."""
+        try:
+            return sandbox.switch_on(wanted.faults, wanted.seed)
+        except RapportError as error:
+            return JSONResponse({"error": str(error)}, 422)
+
+    @control.get("/sandbox/faults")
+    async def faults() -> list[dict[str, Any]]:
+        """How often each fault that is on could have struck, and struck."""
+        return sandbox.faults.counts()
 
     @control.get("/sandbox/state")
     async def state() -> dict[str, Any]:
@@ -241,10 +323,8 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
 
     def __iter__(self) -> Iterator[bytes]:
         yield self._reply.body[: self._reply.reset]
-        if self._reply.reset is not None:
-            raise httpx.ReadError("connection reset by peer")
-        if self._reply.announced is not None:
-            raise httpx.RemoteProtocolError("peer closed connection without sending complete message body")
+        if self._reply.reset is not None or self._reply.announced is not None:
+            raise _broken_off(self._reply)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for part in self:
@@ -252,20 +332,38 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
 
 
 class Transport(httpx.BaseTransport, httpx.AsyncBaseTransport):
-    """The sandbox inside the process of an httpx client, synchronous or asynchronous; nothing waits."""
+    """The sandbox inside the process of an httpx client, synchronous or asynchronous; only `slow` waits."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        reply = self._reply(request)
+        try:
+            if reply.hold:
+                clock.sleep(reply.hold)
+            return _response(reply, request)
+        finally:
+            self.sandbox.done(reply)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        reply = self._reply(request)
+        try:
+            if reply.hold:
+                await asyncio.sleep(reply.hold)
+            return _response(reply, request)
+        finally:
+            self.sandbox.done(reply)
+
+    def _reply(self, request: httpx.Request) -> Reply:
         path, _, query = request.url.raw_path.decode("latin-1").partition("?")
         headers = {name.lower(): value for name, value in request.headers.items()}
         origin = f"{request.url.scheme}://{request.headers['host']}"
-        reply = self.sandbox.respond(Request(request.method, path, query, headers, origin))
-        if reply.reset == 0:
-            raise httpx.ReadError("connection reset by peer", request=request)
-        announced = len(reply.body) if reply.announced is None else reply.announced
-        return httpx.Response(reply.status, headers={**reply.headers, "content-length": str(announced)}, stream=_Body(reply))
+        return self.sandbox.respond(Request(request.method, path, query, headers, origin))
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return self.handle_request(request)
+
+def _response(reply: Reply, request: httpx.Request) -> httpx.Response:
+    if reply.reset == 0:
+        raise httpx.ReadError("connection reset by peer", request=request)
+    announced = len(reply.body) if reply.announced is None else reply.announced
+    return httpx.Response(reply.status, headers={**reply.headers, "content-length": str(announced)}, stream=_Body(reply))

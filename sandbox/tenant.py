@@ -6,6 +6,7 @@ Lines stay bytes. A collection is one `.jsonl` file and its continuations in the
 import gzip
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -21,6 +22,7 @@ from jobs.errors import RapportError
 Window = tuple[datetime, datetime]
 
 ROW_TYPE = dict[str, msgspec.Raw]
+STRUCTURED = {"start", "end", "members"}
 UNKNOWN_ZONE_SLACK = timedelta(hours=14)
 
 
@@ -154,7 +156,7 @@ class Collection:
             if older is not None and (merged := _merged(older.raw, line)) is not None:
                 raw = merged
                 values = orjson.loads(raw)
-            self._put(name, step, Record(raw, {column: values.get(column) for column in self.index}))
+            self._put(name, step, Record(raw, {column: _indexed(column, values.get(column)) for column in self.index}))
 
     def _put(self, name: str, step: int, record: Record | None) -> None:
         history = self._history.setdefault(name, [])
@@ -167,6 +169,10 @@ class Collection:
         self.touched[step][name] = None
         for known in [s for s in self._states if s >= step]:
             del self._states[known]
+
+
+def _indexed(column: str, value: Any) -> Any:
+    return None if isinstance(value, list | dict) and column not in STRUCTURED else value
 
 
 def _merged(older: bytes, newer: bytes) -> bytes | None:
@@ -321,22 +327,18 @@ def instant(value: Any, slack: int = 0) -> datetime | None:
     """A Graph dateTimeTimeZone as an instant; an unknown zone is widened by `slack` times 14 hours; None if unreadable."""
     if not isinstance(value, dict) or not isinstance(value.get("dateTime"), str):
         return None
+    zone = value.get("timeZone")
     try:
         at = datetime.fromisoformat(value["dateTime"])
-    except ValueError:
+        if at.tzinfo is not None:
+            return at.astimezone(UTC)
+        if zone in ("UTC", "tzone://Microsoft/Utc"):
+            return at.replace(tzinfo=UTC)
+        with suppress(KeyError, TypeError, ValueError, OSError):
+            return at.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+        return at.replace(tzinfo=UTC) + slack * UNKNOWN_ZONE_SLACK
+    except (ValueError, OverflowError):
         return None
-    if at.tzinfo is not None:
-        return at.astimezone(UTC)
-    zone = value.get("timeZone")
-    if zone in ("UTC", "tzone://Microsoft/Utc"):
-        return at.replace(tzinfo=UTC)
-    try:
-        return at.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
-    except (KeyError, TypeError, ValueError, OSError, OverflowError):
-        try:
-            return at.replace(tzinfo=UTC) + slack * UNKNOWN_ZONE_SLACK
-        except OverflowError:
-            return None
 
 
 @dataclass
