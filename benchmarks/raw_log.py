@@ -1,5 +1,6 @@
 """A raw log of many mailbox copies, as the extractors would have landed it: input of the benchmark `normalise`."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -286,14 +287,17 @@ def _listed() -> pl.Expr:
     return pl.when(is_listed).then(text)
 
 
-def _pages(records: pl.DataFrame, number: int, kind: str) -> Iterator[pl.DataFrame]:
+def _pages(records: pl.DataFrame, number: int, kind: str, started: datetime) -> Iterator[pl.DataFrame]:
     count = max(1, -(-records.height // PAGE))
     for page in range(count):
         part = records.slice(page * PAGE, PAGE)
         is_last = page == count - 1
         link = None if kind == "list" and is_last else f"/v1.0/next?round={number}&page={page + 1}"
+        facts = {"received": part.height, "dropped": {}, "unknown_keys": {}} | (
+            {"last_complete_at": started.isoformat()} if is_last else {}
+        )
         head = pl.select(
-            page=page, row=0, op=pl.lit("page"), record_id=pl.lit(None, pl.String), payload=pl.lit(f'{{"received":{part.height},"dropped":{{}},"unknown_keys":{{}}}}'),
+            page=page, row=0, op=pl.lit("page"), record_id=pl.lit(None, pl.String), payload=pl.lit(json.dumps(facts)),
             link_next=pl.lit(link, pl.String), link_kind=pl.lit(("none" if kind == "list" else "delta") if is_last else "next"),
         )  # fmt: skip
         yield head
@@ -306,7 +310,7 @@ def _pages(records: pl.DataFrame, number: int, kind: str) -> Iterator[pl.DataFra
 def _write_stream(home: Path, source: str, stream: str, records: pl.DataFrame, number: int, kind: str | None = None) -> None:
     kind = kind or ("full" if number == 1 else "delta")
     started = datetime.fromtimestamp(LAST + (number - 1) * 86_400, UTC)
-    frame = pl.concat(list(_pages(records, number, kind)), how="vertical_relaxed").with_columns(
+    frame = pl.concat(list(_pages(records, number, kind, started)), how="vertical_relaxed").with_columns(
         source=pl.lit(source), stream=pl.lit(stream), round=pl.lit(number, pl.Int64), round_kind=pl.lit(kind), round_started_at=pl.lit(started), window_start=None, window_end=None,
         run_id=pl.lit(f"benchmark-{number}"), received_at=pl.lit(started),
     )  # fmt: skip
