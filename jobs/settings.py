@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     mailboxes: list[str] | None = Field(
         None, description="Addresses or ids of the mailboxes to read; empty: all users with a mailbox."
     )
-    mailbox_group: str | None = Field(None, description="Entra security group whose members' mailboxes are read.")
+    mailbox_group: str | None = Field(None, description="Object id of the Entra security group whose members' mailboxes are read.")
     mailbox_role: str | None = Field(None, description="Dataverse security role whose users' mailboxes are read.")
     skip_folders: list[str] = Field(default_factory=list, description="Well-known folder names that are not read at all.")
     first_load_days: int = Field(
@@ -58,6 +58,10 @@ class Settings(BaseSettings):
         900.0, gt=0, description="Total waiting time a stream may spend on retries in a run, seconds."
     )
 
+    request_timeout_seconds: float = Field(
+        300.0, gt=0, description="Longest time that one request to a source may take, seconds."
+    )
+
     privacy_opt_out_file: Path | None = Field(None, description="CSV kind,value with kind user, contact, address or domain.")
     privacy_opt_out_flags: list[str] = Field(
         default_factory=list, description="Dataverse boolean columns (table.column) that opt a record out."
@@ -71,6 +75,9 @@ class Settings(BaseSettings):
     max_published_age_hours: float = Field(48.0, gt=0, description="Age of the published version that raises an alarm, hours.")
     keep_versions: int = Field(5, ge=1, description="Published versions kept.")
     postgres_dsn: SecretStr | None = Field(None, description="PostgreSQL target, postgresql://...; empty: none.")
+    postgres_switch_seconds: float = Field(
+        120.0, gt=0, description="How long a switch waits for readers of PostgreSQL that hold the views, seconds."
+    )
     postgres_reader_role: str = Field("rapport_bi", description="Role that is granted the stable schema kpi.")
 
     dbt_project_dir: Path = Field(PROJECT_ROOT / "dbt_project", description="Folder of the dbt project.")

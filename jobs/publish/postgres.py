@@ -1,0 +1,282 @@
+"""PostgreSQL as a target: a version is loaded into a schema of its own, and readers use stable schemas of views.
+
+`kpi_v<N>` holds the tables of a version, `kpi_restricted_v<N>` its restricted ones. `kpi` and `restricted` hold views
+over one of them, all replaced in one transaction, and `kpi.publication` the log of switches. Grants sit on `kpi` alone.
+The comment of `kpi_v<N>` says which version it is; it is written last, so a load without it is unfinished.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import adbc_driver_postgresql.dbapi as adbc
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jobs import clock
+from jobs.errors import RapportError
+from jobs.publish.catalogue import Mart, literal, quote
+from jobs.publish.records import PUBLICATION
+from jobs.publish.versions import Version
+
+SCHEMA, RESTRICTED = "kpi", "restricted"
+KEPT_SCHEMAS = 2
+BATCH_ROWS = 65_536
+LOCK_WAIT_MS = 400
+PAUSE_SECONDS = 0.05
+RETRIED = ("55P03", "57014", "40P01")
+LOG_COLUMNS = "id text PRIMARY KEY, position bigint GENERATED ALWAYS AS IDENTITY, switched_at timestamptz NOT NULL, action text NOT NULL, previous text, reason text"
+
+
+class PostgresError(RapportError):
+    """PostgreSQL could not be loaded or switched; readers of it see what they saw before."""
+
+
+class Postgres:
+    """The PostgreSQL target at `dsn`; `role` may read `kpi`. A switch waits `switch_seconds` for readers at most."""
+
+    def __init__(self, dsn: str, role: str, switch_seconds: float = 120.0, sleep: Callable[[float], None] = clock.sleep) -> None:
+        self.dsn, self.role, self.switch_seconds, self.sleep = dsn, role, switch_seconds, sleep
+
+    @contextmanager
+    def _session(self) -> Iterator[adbc.Connection]:
+        try:
+            with adbc.connect(self.dsn) as con:
+                yield con
+        except adbc.Error as error:
+            text = " ".join(str(error).split())
+            raise PostgresError(f"PostgreSQL: {text}; readers see the version they saw before, run again") from error
+
+    def current(self) -> str | None:
+        """The version that readers of `kpi` see."""
+        with self._session() as con:
+            if not _query(con, "SELECT 1 FROM pg_class WHERE oid = to_regclass('kpi.publication')"):
+                return None
+            found = _query(con, "SELECT version FROM kpi.publication ORDER BY position DESC LIMIT 1")
+            return found[0][0] if found else None
+
+    def loaded(self) -> dict[int, str]:
+        """Number to version of the completely loaded schemas."""
+        with self._session() as con:
+            return {n: v for n, v in _schemas(con).items() if v is not None}
+
+    def load(self, version: Version) -> int:
+        """Load a version into a schema of its own, unless it is there; returns the schema's number.
+
+        What an interrupted load left is dropped first. The tables carry the types, NOT NULL and keys of the contract.
+        """
+        with self._session() as con:
+            known = _schemas(con)
+            for number, name in known.items():
+                if name == version.name:
+                    return number
+            for number in [n for n, name in known.items() if name is None]:
+                _drop(con, number)
+            number = max(known, default=0) + 1
+            for schema in (_tables(number, False), _tables(number, True)):
+                _run(con, f"CREATE SCHEMA {schema}")
+            for table, mart_files in _contents(version):
+                schema = _tables(number, table.restricted)
+                _run(con, _ddl(table, schema))
+                for file in mart_files:
+                    _ingest(con, table, schema, version.folder / file)
+                _run(con, f"ALTER TABLE {schema}.{quote(table.name)} ADD PRIMARY KEY ({', '.join(map(quote, table.key))})")
+                _run(con, f"ANALYZE {schema}.{quote(table.name)}")
+            stamp = {"version": version.name, "content_hash": version.content_hash}
+            _run(con, f"COMMENT ON SCHEMA {_tables(number, False)} IS {literal(json.dumps(stamp))}")
+            con.commit()
+            return number
+
+    def switch(self, version: Version, entry: dict[str, Any]) -> None:
+        """Let `kpi` and `restricted` show a loaded version and record `entry`, in one transaction.
+
+        Every view is locked before the first is replaced, and the wait for the locks is shorter than the server's
+        deadlock check, so that it is never a reader that is sacrificed. A column that disappears or changes its type
+        is a contract change: its view is made anew, which fails while a reader's own view stands on it.
+        """
+        number = next(n for n, name in self.loaded().items() if name == version.name)
+        with self._session() as con:
+            self._prepare(con)
+        deadline = clock.monotonic() + self.switch_seconds
+        while True:
+            try:
+                with adbc.connect(self.dsn) as con:
+                    self._replace_views(con, version, number, entry)
+                    con.commit()
+                return
+            except adbc.Error as error:
+                if getattr(error, "sqlstate", None) not in RETRIED:
+                    raise PostgresError(
+                        f"PostgreSQL: {' '.join(str(error).split())}; readers see the version they saw before"
+                    ) from error
+                if clock.monotonic() > deadline:
+                    raise PostgresError(
+                        f"PostgreSQL: readers held the views of {SCHEMA} for {self.switch_seconds:.0f} s: {self._holders()}; run again when they are done"
+                    ) from error
+                self.sleep(PAUSE_SECONDS)
+
+    def _prepare(self, con: adbc.Connection) -> None:
+        if not _query(con, f"SELECT 1 FROM pg_roles WHERE rolname = {literal(self.role)}"):
+            raise PostgresError(
+                f"PostgreSQL has no role {self.role}: CREATE ROLE {quote(self.role)} NOLOGIN, or set RAPPORT_POSTGRES_READER_ROLE"
+            )
+        for schema in (SCHEMA, RESTRICTED):
+            _run(con, f"CREATE SCHEMA IF NOT EXISTS {schema}")
+        columns = ", ".join(
+            f"{quote(c.name)} {_TYPES[c.data_type]}{'' if c.nullable else ' NOT NULL'}" for c in PUBLICATION.columns
+        )
+        if not _query(con, "SELECT 1 FROM pg_class WHERE oid = to_regclass('kpi.publication')"):
+            _run(con, f"CREATE TABLE {SCHEMA}.publication ({columns}, {LOG_COLUMNS})")
+        _run(con, f"GRANT USAGE ON SCHEMA {SCHEMA} TO {quote(self.role)}")
+        _run(con, f"GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA} TO {quote(self.role)}")
+        con.commit()
+
+    def _replace_views(self, con: adbc.Connection, version: Version, number: int, entry: dict[str, Any]) -> None:
+        views = _query(
+            con,
+            f"SELECT schemaname || '.' || quote_ident(viewname) FROM pg_views WHERE schemaname IN ('{SCHEMA}', '{RESTRICTED}')",
+        )
+        locked = ", ".join([f"{SCHEMA}.publication", *sorted(v for (v,) in views)])
+        _run(con, f"SET LOCAL statement_timeout = {LOCK_WAIT_MS}")
+        _run(con, f"SET LOCAL lock_timeout = {LOCK_WAIT_MS}")
+        _run(con, f"LOCK TABLE {locked} IN ACCESS EXCLUSIVE MODE")
+        _run(con, "SET LOCAL statement_timeout = 0")
+        wanted = set()
+        for table, _files in _contents(version):
+            if table.name == PUBLICATION.name:
+                continue
+            schema = RESTRICTED if table.restricted else SCHEMA
+            wanted.add((schema, table.name))
+            self._replace_view(con, table, schema, number)
+        for schema, name in set(_views(con)) - wanted:
+            _run(con, f"DROP VIEW {schema}.{quote(name)}")
+        names = ", ".join(quote(c.name) for c in PUBLICATION.columns)
+        values = [entry[k] for k in ("id", "action", "previous", "reason")]
+        spelled = ", ".join("NULL" if v is None else literal(v) for v in values)
+        _run(
+            con,
+            f"INSERT INTO {SCHEMA}.publication ({names}, id, action, previous, reason, switched_at) "
+            f"SELECT {names}, {spelled}, {literal(entry['at'])}::timestamptz "
+            f"FROM {_tables(number, False)}.publication WHERE version = {literal(version.name)} ON CONFLICT (id) DO NOTHING",
+        )
+
+    def _replace_view(self, con: adbc.Connection, table: Mart, schema: str, number: int) -> None:
+        name = f"{schema}.{quote(table.name)}"
+        held = dict(
+            _query(
+                con,
+                f"SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = to_regclass({literal(name)}) AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+            )
+        )
+        fresh = {c.name: c.data_type for c in table.columns}
+        if any(column not in fresh or kind != _TYPES[fresh[column]] for column, kind in held.items()):
+            _run(con, f"DROP VIEW {name}")
+            held = {}
+        columns = [*held, *(c for c in fresh if c not in held)]
+        _run(
+            con,
+            f"CREATE OR REPLACE VIEW {name} AS SELECT {', '.join(map(quote, columns))} FROM {_tables(number, table.restricted)}.{quote(table.name)}",
+        )
+        if not held and schema == SCHEMA:
+            _run(con, f"GRANT SELECT ON {name} TO {quote(self.role)}")
+        _run(con, f"COMMENT ON VIEW {name} IS {literal(table.description)}")
+
+    def _holders(self) -> str:
+        with self._session() as con:
+            found = _query(
+                con,
+                f"SELECT DISTINCT a.usename, a.pid, a.application_name FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace "
+                f"JOIN pg_stat_activity a ON a.pid = l.pid WHERE n.nspname IN ('{SCHEMA}', '{RESTRICTED}') AND l.granted",
+            )
+        return ", ".join(f"{user} (pid {pid}{f', {app}' if app else ''})" for user, pid, app in found) or "gone by now"
+
+    def prune(self) -> None:
+        """Drop all but the schema that `kpi` shows and the newest other one; one that readers still hold stays for now."""
+        with self._session() as con:
+            loaded = _schemas(con)
+            shown = _shown(con)
+        keep = {shown, *sorted((n for n in loaded if n != shown and loaded[n]), reverse=True)[: KEPT_SCHEMAS - 1]}
+        for number in set(loaded) - keep:
+            try:
+                with adbc.connect(self.dsn) as con:
+                    _run(con, f"SET LOCAL lock_timeout = {LOCK_WAIT_MS}")
+                    _drop(con, number)
+                    con.commit()
+            except adbc.Error as error:
+                if getattr(error, "sqlstate", None) not in RETRIED:
+                    raise PostgresError(f"PostgreSQL: {' '.join(str(error).split())}") from error
+
+
+_TYPES = {
+    "VARCHAR": "text", "BIGINT": "bigint", "DOUBLE": "double precision", "BOOLEAN": "boolean", "DATE": "date",
+    "TIMESTAMP WITH TIME ZONE": "timestamp with time zone",
+}  # fmt: skip
+
+
+def _tables(number: int, restricted: bool) -> str:
+    return f"kpi_restricted_v{number}" if restricted else f"kpi_v{number}"
+
+
+def _contents(version: Version) -> Iterator[tuple[Mart, list[str]]]:
+    """Every table of a version with its Parquet files, relative to the version's folder."""
+    for group in ("marts", "records"):
+        for name, entry in version.manifest[group].items():
+            yield Mart.described(name, entry), list(entry["files"])
+
+
+def _ddl(table: Mart, schema: str) -> str:
+    columns = ", ".join(f"{quote(c.name)} {_TYPES[c.data_type]}{'' if c.nullable else ' NOT NULL'}" for c in table.columns)
+    return f"CREATE TABLE {schema}.{quote(table.name)} ({columns})"
+
+
+def _ingest(con: adbc.Connection, table: Mart, schema: str, path: Path) -> None:
+    """Bulk-load a Parquet file, a batch at a time."""
+    with pq.ParquetFile(path) as file, con.cursor() as cursor:
+        names = [c.name for c in table.columns]
+        batches = (batch.select(names) for batch in file.iter_batches(BATCH_ROWS))
+        reader = pa.RecordBatchReader.from_batches(pa.schema([file.schema_arrow.field(n) for n in names]), batches)
+        if file.metadata.num_rows:
+            cursor.adbc_ingest(table.name, reader, mode="append", db_schema_name=schema)
+
+
+def _run(con: adbc.Connection, statement: str) -> None:
+    with con.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def _query(con: adbc.Connection, statement: str) -> list[tuple[Any, ...]]:
+    with con.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchall()
+
+
+def _schemas(con: adbc.Connection) -> dict[int, str | None]:
+    """Number of every `kpi_v<N>` to the version it holds, None for an unfinished load."""
+    found = _query(
+        con,
+        "SELECT substring(nspname FROM 6)::bigint, obj_description(oid, 'pg_namespace') FROM pg_namespace "
+        "WHERE nspname ~ '^kpi_v[0-9]+$' ORDER BY 1",
+    )
+    return {number: json.loads(stamp)["version"] if stamp else None for number, stamp in found}
+
+
+def _views(con: adbc.Connection) -> list[tuple[str, str]]:
+    return _query(con, f"SELECT schemaname::text, viewname::text FROM pg_views WHERE schemaname IN ('{SCHEMA}', '{RESTRICTED}')")
+
+
+def _shown(con: adbc.Connection) -> int | None:
+    """The number of the schema that the views of `kpi` read."""
+    found = _query(
+        con,
+        "SELECT DISTINCT substring(t.nspname FROM 6)::bigint FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid "
+        "JOIN pg_class v ON v.oid = r.ev_class JOIN pg_class c ON c.oid = d.refobjid JOIN pg_namespace t ON t.oid = c.relnamespace "
+        "JOIN pg_namespace n ON n.oid = v.relnamespace WHERE n.nspname = 'kpi' AND t.nspname ~ '^kpi_v[0-9]+$'",
+    )
+    return found[0][0] if found else None
+
+
+def _drop(con: adbc.Connection, number: int) -> None:
+    for restricted in (False, True):
+        _run(con, f"DROP SCHEMA IF EXISTS {_tables(number, restricted)} CASCADE")

@@ -1,0 +1,1 @@
+"""The gate: checks on a candidate before readers may see it."""
