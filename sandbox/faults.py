@@ -728,6 +728,11 @@ def slow(strike: Strike, reply: Reply) -> Effect | None:
     return effect
 
 
+def _is_plain(reply: Reply) -> bool:
+    """Whether no other fault has laid hands on the body."""
+    return "content-encoding" not in reply.headers and reply.announced is None and reply.reset is None
+
+
 @fault("reply")
 def zipped(strike: Strike, reply: Reply) -> Effect | None:
     """The body is compressed with gzip when the client accepts it."""
@@ -736,7 +741,7 @@ def zipped(strike: Strike, reply: Reply) -> Effect | None:
         reply.body = gzip.compress(reply.body, 1, mtime=0)
         reply.headers["content-encoding"] = "gzip"
 
-    return effect if "gzip" in strike.request.headers.get("accept-encoding", "") else None
+    return effect if "gzip" in strike.request.headers.get("accept-encoding", "") and _is_plain(reply) else None
 
 
 @fault("reply")
@@ -746,7 +751,7 @@ def bom(strike: Strike, reply: Reply) -> Effect | None:
     def effect() -> None:
         reply.body = b"\xef\xbb\xbf" + reply.body
 
-    return effect if "content-encoding" not in reply.headers else None
+    return effect if _is_plain(reply) else None
 
 
 @fault("reply")
@@ -757,7 +762,7 @@ def not_json(strike: Strike, reply: Reply) -> Effect | None:
         reply.body = b"<html><body>The service is being updated.</body></html>"
         reply.headers["content-type"] = "text/html"
 
-    return effect if reply.status == 200 else None
+    return effect if reply.status == 200 and _is_plain(reply) else None
 
 
 @fault("reply", seconds=3600)

@@ -19,7 +19,7 @@ from jobs import clock
 from jobs.errors import RapportError
 from sandbox import dataverse, graph
 from sandbox.dataverse import Dataverse
-from sandbox.faults import Faults
+from sandbox.faults import FAULTS, Faults
 from sandbox.graph import Graph
 from sandbox.odata import Reply, Request, Token
 from sandbox.route import Route
@@ -232,6 +232,11 @@ def _control(sandbox: Sandbox) -> fastapi.FastAPI:
     async def faults() -> list[dict[str, Any]]:
         """How often each fault that is on could have struck, and struck."""
         return sandbox.faults.counts()
+
+    @control.get("/sandbox/faults/kinds")
+    async def kinds() -> dict[str, dict[str, Any]]:
+        """The faults that can be switched on: meaning, and parameters with their defaults."""
+        return {name: {"meaning": known.meaning, "parameters": known.parameters} for name, known in FAULTS.items()}
 
     @control.get("/sandbox/state")
     async def state() -> dict[str, Any]:
