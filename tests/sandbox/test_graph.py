@@ -71,6 +71,7 @@ def test_g2_unknown_folders_and_users_serve_nothing_and_a_removed_folder_takes_a
     files["graph/ghost/messages.jsonl"] = [message("g", "Inbox")]
     files[f"changes/001/graph/{USER}/mailFolders.jsonl"] = [{"id": "Inbox", "@removed": {"reason": "deleted"}}]
     files[f"changes/001/graph/{USER}/messages.jsonl"] = [{"id": "c", "parentFolderId": "Sent"}]
+    files[f"changes/002/graph/{USER}/mailFolders.jsonl"] = FOLDERS
     sandbox, http = client(write(tmp_path, files))
     assert ids(round_of(http, delta())[0]) == ["a", "c"]
     assert http.get(delta("Nowhere")).json()["error"]["code"] == "ErrorItemNotFound"
@@ -81,6 +82,8 @@ def test_g2_unknown_folders_and_users_serve_nothing_and_a_removed_folder_takes_a
     assert http.get(delta()).status_code == 404 and http.get(delta("Below")).status_code == 404
     (saved,) = round_of(http, delta("Sent"))[0]
     assert saved["subject"] == "c"
+    sandbox.advance()
+    assert round_of(http, delta())[0] == []
 
 
 def test_g2_broken_lines_are_served_once_as_they_stand_each_on_its_own_line(tmp_path: Path) -> None:
