@@ -166,18 +166,25 @@ def _write_mailbox(folder: TenantFolder, rng: Random, user: Person, founded: int
     root = graph_id(rng, "AQMk")
     file = f"graph/{user_id}/mailFolders.jsonl"
 
-    def add(name: str, parent: str, **extra: object) -> str:
+    def add(name: str, parent: str, children: int = 0, **extra: object) -> str:
         folder_id = graph_id(rng, "AQMk")
         folder.add(
             file,
-            {"id": folder_id, "displayName": name, "parentFolderId": parent, "childFolderCount": 0, "isHidden": False, **extra},
+            {
+                "id": folder_id,
+                "displayName": name,
+                "parentFolderId": parent,
+                "childFolderCount": children,
+                "isHidden": False,
+                **extra,
+            },
             founded,
         )
         return folder_id
 
     for name, known in _FOLDERS:
-        user.mailbox.folders[known] = add(name, root, wellKnownName=known)
-    user.mailbox.folders["customers"] = add("Customers", user.mailbox.folders["inbox"])
+        user.mailbox.folders[known] = add(name, root, int(known == "inbox"), wellKnownName=known)
+    user.mailbox.folders["customers"] = add("Customers", user.mailbox.folders["inbox"], 1)
     user.mailbox.folders["projects"] = add("Projects", user.mailbox.folders["customers"])
     user.mailbox.folders["newsletters"] = add("Newsletters", root)
     add(
