@@ -1,0 +1,1 @@
+"""Read Dataverse and Microsoft Graph into the append-only raw log."""

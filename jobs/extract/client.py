@@ -1,0 +1,316 @@
+"""An HTTP client for both sources that waits, retries and gives up as they document it."""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, nullcontext
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, Self, TypeVar
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import orjson
+
+from jobs import clock
+from jobs.extract.connection import Connection
+from jobs.extract.errors import DAILY, SOON, SourceError, StreamFailed, SyncStateLost
+from jobs.extract.pages import BadPage, Body, parse
+from jobs.settings import Settings
+
+TRIES = 5
+LONGEST_BACKOFF = 60.0
+THROTTLED = {429, 503, 504, 509}
+DATAVERSE_EXPIRED = {"0x80044352", "-2147204270"}
+PER_MAILBOX = 4
+T = TypeVar("T")
+
+
+@dataclass
+class Timing:
+    """The clock, waiting and chance that a client uses; tests bring their own."""
+
+    now: Callable[[], datetime] = clock.now
+    monotonic: Callable[[], float] = clock.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    chance: random.Random = field(default_factory=random.Random)
+
+
+class Budget:
+    """Seconds that one stream may spend waiting in a run."""
+
+    def __init__(self, seconds: float) -> None:
+        self.left = seconds
+
+    def spend(self, seconds: float, reason: str) -> None:
+        """Take `seconds`, or give the stream up until the wait is over."""
+        if seconds > self.left:
+            raise StreamFailed(f"{reason}; the retry budget is spent", wait=max(SOON, timedelta(seconds=seconds)))
+        self.left -= seconds
+
+
+class Limiter:
+    """The number of requests at a time: one more for every round of successes, half after a throttled one."""
+
+    def __init__(self, ceiling: int, timing: Timing) -> None:
+        self.ceiling = ceiling
+        self.limit = float(min(8, ceiling))
+        self._active = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._timing = timing
+        self._halved_at: float | None = None
+
+    async def __aenter__(self) -> None:
+        if self._active < int(self.limit) and not self._waiting:
+            self._active += 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except BaseException:
+            if turn.done() and not turn.cancelled():
+                self._active -= 1
+            self._wake()
+            raise
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._active -= 1
+        self._wake()
+
+    def succeeded(self) -> None:
+        """A request went through."""
+        self.limit = min(float(self.ceiling), self.limit + 1 / self.limit)
+        self._wake()
+
+    def throttled(self) -> None:
+        """A request was refused as one too many; answers of one burst count once."""
+        at = self._timing.monotonic()
+        if self._halved_at is None or at - self._halved_at >= 1:
+            self._halved_at = at
+            self.limit = max(1.0, self.limit / 2)
+
+    def _wake(self) -> None:
+        while self._waiting and self._active < int(self.limit):
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._active += 1
+                turn.set_result(None)
+
+
+def retry_after(text: str | None, now: datetime) -> float | None:
+    """Seconds of a Retry-After header, an integer, a decimal or an HTTP date; None where there is none to read."""
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            at = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        seconds = ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds()
+    return max(0.0, seconds) if seconds == seconds and seconds != float("inf") else None
+
+
+@dataclass
+class Access:
+    """How requests of one stream are made: preference header, retry budget, and the turns of its mailbox."""
+
+    prefer: str
+    budget: Budget
+    turns: asyncio.Semaphore | None = None
+
+
+class Client:
+    """Requests to one source. `target` is always a path and query on the connection's own origin."""
+
+    def __init__(self, connection: Connection, settings: Settings, timing: Timing) -> None:
+        self.connection, self.settings, self.timing = connection, settings, timing
+        self.base_path = urlsplit(connection.base_url).path
+        self.limiter = Limiter(settings.max_requests, timing)
+        self.requests = 0
+        self._stack = AsyncExitStack()
+        self._token: str | None = None
+        self._token_lock = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        size = self.settings.max_requests
+        headers = {"Accept": "application/json"}
+        if self.connection.is_loopback:
+            headers["Accept-Encoding"] = "identity"
+        self._http = await self._stack.enter_async_context(
+            httpx.AsyncClient(
+                transport=self.connection.transport,
+                headers=headers,
+                timeout=httpx.Timeout(60, connect=15, pool=None),
+                limits=httpx.Limits(max_connections=size, max_keepalive_connections=size),
+                follow_redirects=False,
+                trust_env=not self.connection.is_loopback,
+            )
+        )
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._stack.aclose()
+
+    async def page(self, target: str, access: Access, *, is_link: bool, ends_with_delta: bool, seen: set[str]) -> Body:
+        """One page. `is_link`: the target is a link of the source, whose loss raises SyncStateLost.
+
+        A page is fetched again, a few times, when it is cut short, has a link that leads elsewhere, a nextLink in `seen`, or
+        (`ends_with_delta`) no link at all.
+        """
+
+        def accept(data: bytes) -> Body:
+            body = parse(data, self.connection.origin)
+            if body.next is None and body.delta is None and ends_with_delta:
+                raise BadPage("the page has neither nextLink nor deltaLink")
+            if body.next is not None and body.next in seen:
+                raise BadPage("the same nextLink came twice")
+            return body
+
+        return await self.fetch(target, access, accept, is_link=is_link)
+
+    async def entity(self, target: str, access: Access) -> dict[str, Any]:
+        """A single record."""
+
+        def accept(data: bytes) -> dict[str, Any]:
+            try:
+                found = orjson.loads(data.removeprefix(b"\xef\xbb\xbf"))
+            except orjson.JSONDecodeError:
+                raise BadPage("the answer is not JSON") from None
+            if not isinstance(found, dict):
+                raise BadPage("the answer is no object")
+            return found
+
+        return await self.fetch(target, access, accept, is_link=False)
+
+    async def collection(self, target: str, access: Access) -> list[Any]:
+        """All records of a collection that is read whole; what stands in the place of one is a `Reject` or no object."""
+        found: list[Any] = []
+        seen = {target}
+        following: str | None = target
+        while following is not None:
+            body = await self.page(following, access, is_link=False, ends_with_delta=False, seen=seen)
+            found += body.records
+            if (following := body.next) is not None:
+                seen.add(following)
+        return found
+
+    async def fetch(self, target: str, access: Access, accept: Callable[[bytes], T], *, is_link: bool) -> T:
+        """What `accept` makes of the body at `target`.
+
+        Raises StreamFailed when the source refuses or goes on failing, SyncStateLost, and SourceError for an unreachable host.
+        """
+        tries = throttled = unreachable = 0
+        is_refreshed = False
+        while True:
+            wait: float | None = None
+            status = 0
+            try:
+                async with access.turns or nullcontext(), self.limiter:
+                    answer = await self._send(target, access.prefer)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                tries, unreachable = tries + 1, unreachable + 1
+                reason = f"no connection ({type(error).__name__})"
+                if unreachable >= TRIES:
+                    host = urlsplit(self.connection.origin).netloc
+                    raise SourceError(
+                        f"cannot reach {host} ({type(error).__name__}): check the connection's host and the network"
+                    ) from None
+            except (httpx.TransportError, httpx.DecodingError, TimeoutError) as error:
+                tries += 1
+                reason = f"the connection broke ({type(error).__name__})"
+            else:
+                unreachable, status = 0, answer.status_code
+                if status == 200:
+                    try:
+                        found = accept(_whole_body(answer))
+                    except BadPage as error:
+                        tries += 1
+                        reason = str(error)
+                    else:
+                        self.limiter.succeeded()
+                        return found
+                elif status == 401 and not is_refreshed:
+                    is_refreshed = True
+                    await self._renew_token(answer.request.headers.get("Authorization"))
+                    continue
+                else:
+                    reason = self._refusal(answer, target, is_link)
+                    if status in THROTTLED:
+                        wait = retry_after(answer.headers.get("Retry-After"), self.timing.now())
+                    if status == 429:
+                        self.limiter.throttled()
+                        throttled += 1
+                    else:
+                        tries += 1
+            if tries >= TRIES:
+                raise StreamFailed(reason, status=status)
+            pause = self._pause(wait, tries + throttled)
+            access.budget.spend(pause, reason)
+            await self.timing.sleep(pause)
+
+    def _pause(self, wait: float | None, attempt: int) -> float:
+        chance = self.timing.chance.random()
+        if wait is not None:
+            return wait + chance * min(1.0, 0.1 * wait + 0.05)
+        return min(LONGEST_BACKOFF, 0.5 * 2 ** min(attempt - 1, 10)) * (0.5 + chance / 2)
+
+    async def _send(self, target: str, prefer: str) -> httpx.Response:
+        async with self._token_lock:
+            if self._token is None:
+                self._token = await self.connection.token()
+        headers = {"Prefer": prefer} if prefer else {}
+        if self._token is not None:
+            headers["Authorization"] = f"Bearer {self._token}"
+        url = httpx.URL(self.connection.origin + target)
+        extensions = {} if url.raw_path == target.encode() else {"target": target.encode()}
+        request = self._http.build_request("GET", url, headers=headers, extensions=extensions)
+        self.requests += 1
+        async with asyncio.timeout(self.settings.request_timeout_seconds):
+            return await self._http.send(request)
+
+    async def _renew_token(self, refused: str | None) -> None:
+        async with self._token_lock:
+            if self._token is None or refused == f"Bearer {self._token}":
+                self._token = await self.connection.token(fresh=True)
+
+    def _refusal(self, answer: httpx.Response, target: str, is_link: bool) -> str:
+        """Why an answer is none, when it may be asked again; else raises what it means."""
+        status, code, message = answer.status_code, *_error_of(answer)
+        reason = f"HTTP {status}" + (f" {code}" if code else "")
+        lost = code.lower() in DATAVERSE_EXPIRED or code.lower() == "syncstatenotfound" or code.lower().startswith("resync")
+        if is_link and (status == 410 or lost):
+            raise SyncStateLost(reason)
+        if status == 429 or (status >= 500 and status != 501) or status == 408:
+            return reason
+        if status == 401:
+            raise StreamFailed(f"{reason}: the access token is refused", status=status, code=code)
+        if status == 400:
+            chosen = parse_qs(urlsplit(target).query).get("$select", [""])[0].split(",")
+            words = set(message.replace("'", " ").replace('"', " ").replace(",", " ").split())
+            if refused := [column for column in chosen if column in words]:
+                raise StreamFailed(f"the source refuses the column {refused[0]} ({reason})", wait=DAILY, status=status, code=code)
+        raise StreamFailed(reason, wait=DAILY, status=status, code=code)
+
+
+def _whole_body(answer: httpx.Response) -> bytes:
+    data = answer.content
+    announced = answer.headers.get("Content-Length")
+    if announced and announced.isdigit() and "Content-Encoding" not in answer.headers and len(data) != int(announced):
+        raise BadPage("the body is shorter than announced")
+    return data
+
+
+def _error_of(answer: httpx.Response) -> tuple[str, str]:
+    """Code and message of an error body, empty where there are none."""
+    try:
+        error = orjson.loads(answer.content)["error"]
+        code, message = error.get("code"), error.get("message")
+    except (orjson.JSONDecodeError, TypeError, KeyError, AttributeError):
+        return "", ""
+    code = str(code) if isinstance(code, (str, int)) else ""
+    return code if len(code) <= 80 and code.isprintable() else "", message if isinstance(message, str) else ""

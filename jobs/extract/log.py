@@ -1,0 +1,425 @@
+"""The raw log: append-only Parquet files, one folder a stream, and the state of a stream as its last durable page says.
+
+Files are named by the first (round, page) they hold, so the last name holds the last page. A page row carries in its payload what
+later rounds need to know of earlier ones, so that one small file tells the whole state.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+
+from jobs.extract.errors import SourceError
+
+_INSTANT = pa.timestamp("us", tz="UTC")
+SCHEMA = pa.schema(
+    [
+        ("source", pa.string()),
+        ("stream", pa.string()),
+        ("round", pa.int64()),
+        ("round_kind", pa.string()),
+        ("page", pa.int32()),
+        ("row", pa.int32()),
+        ("op", pa.string()),
+        ("record_id", pa.string()),
+        ("payload", pa.string()),
+        ("link_next", pa.string()),
+        ("link_kind", pa.string()),
+        ("round_started_at", _INSTANT),
+        ("window_start", _INSTANT),
+        ("window_end", _INSTANT),
+        ("run_id", pa.string()),
+        ("received_at", _INSTANT),
+    ]
+)
+"""One row a page (row 0) and one a record; `op` is page, upsert, remove or reject."""
+
+FULL_KINDS = ("full", "reconcile", "import")
+BUFFER_BYTES = 8 * 2**20
+BUFFER_PAGES = 200
+
+Row = tuple[str, str | None, bytes | None]
+"""op, record id, payload of one record."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """One pass over a stream; `window_start` and `window_end` are a calendar's."""
+
+    number: int
+    kind: str
+    started_at: datetime
+    window_start: datetime | None = None
+    window_end: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a round as it is landed; `facts` are its counts."""
+
+    round: Round
+    number: int
+    rows: list[Row]
+    facts: dict[str, Any]
+    link_next: str | None
+    link_kind: str
+    received_at: datetime
+
+
+@dataclass(frozen=True)
+class State:
+    """What the last durable page of a stream says.
+
+    `last_complete_at`, `last_full_at`: start of the last round that ended, of the last full one that did. `history_start`: mail
+    received before this day is not landed. `modified_to`: largest lastModifiedDateTime seen by complete list rounds. `folders`: what
+    a mailbox's folders were when last landed (digests, and ids by well-known name).
+    """
+
+    round: Round
+    page: int
+    link_next: str | None
+    link_kind: str
+    last_complete_at: datetime | None = None
+    last_full_at: datetime | None = None
+    history_start: date | None = None
+    modified_to: str | None = None
+    folders: dict[str, Any] | None = None
+    received_at: datetime | None = None
+
+    @property
+    def is_to_start_over(self) -> bool:
+        """Whether the stream was asked to be read whole again (`resync`)."""
+        return self.link_kind == "next" and self.link_next is None
+
+
+def raw_root(home: Path) -> Path:
+    """Folder of the raw log."""
+    return home / "lake" / "raw"
+
+
+def _safe(part: str) -> str:
+    return part if re.fullmatch(r"[a-z0-9][a-z0-9-]{0,63}", part) else hashlib.sha1(part.encode()).hexdigest()
+
+
+def stream_folder(home: Path, source: str, stream: str) -> Path:
+    """Where the files of a stream lie; parts that are no safe file names are hashed, the column `stream` is the truth."""
+    kind, *rest = stream.split("/", 2)
+    return raw_root(home).joinpath(source, kind, *map(_safe, rest))
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))
+
+
+def write_durably(path: Path, table: pa.Table) -> None:
+    """Write a Parquet file so that it is there whole or not at all: temporary name, fsync, rename, fsync of the folder."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with open(temporary, "wb") as file:
+        pq.write_table(table, file, compression="zstd", use_dictionary=True, write_statistics=True)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SourceError(
+            f"cannot write to {folder}: {error.strerror or error}; free space or set RAPPORT_HOME to another folder"
+        ) from None
+
+
+class StreamLog:
+    """The log of one stream: its state, and pages that are appended and made durable by `flush`.
+
+    Use it inside `locked()`. Raises SourceError when another run holds the stream or the folder cannot be written.
+    """
+
+    def __init__(self, home: Path, source: str, stream: str, run_id: str) -> None:
+        self.source, self.stream, self.run_id = source, stream, run_id
+        self.folder = stream_folder(home, source, stream)
+        self.state: State | None = None
+        self._pages: list[Page] = []
+        self._states: list[State] = []
+        self._bytes = 0
+        self._known_ids: set[str] | None = None
+
+    @contextmanager
+    def locked(self) -> Iterator["StreamLog"]:
+        """Hold the stream's lock, with its state read; what was not flushed is forgotten at the end."""
+        with _writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / "stream.lock", timeout=0)
+        try:
+            with _writing(self.folder):
+                lock.acquire()
+        except Timeout:
+            raise SourceError(f"another run is extracting {self.source} {self.stream}: wait for it to end") from None
+        try:
+            with _writing(self.folder):
+                for leftover in self.folder.glob(".*.tmp"):
+                    leftover.unlink(missing_ok=True)
+            self.state = read_state(self.folder)
+            yield self
+        finally:
+            self._pages.clear()
+            self._states.clear()
+            self._bytes = 0
+            lock.release()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether enough is buffered for a file."""
+        return self._bytes >= BUFFER_BYTES or len(self._pages) >= BUFFER_PAGES
+
+    def next_round(self, kind: str, started_at: datetime, window: tuple[datetime, datetime] | None = None) -> Round:
+        """A round after the last one."""
+        return Round((self.state.round.number if self.state else 0) + 1, kind, started_at, *(window or (None, None)))
+
+    def append(self, page: Page) -> None:
+        """Buffer a page; it counts only once `flush` has returned."""
+        self.state = _after(self.state, page)
+        self._pages.append(page)
+        if self._known_ids is not None:
+            self._known_ids.update(name for op, name, _ in page.rows if op == "upsert" and name is not None)
+        self._states.append(self.state)
+        self._bytes += sum(len(payload) for _, _, payload in page.rows if payload is not None)
+
+    def flush(self) -> None:
+        """Make the buffered pages durable in one file."""
+        if not self._pages:
+            return
+        first = self._pages[0]
+        path = self.folder / f"{first.round.number:08d}-{first.number:08d}.parquet"
+        with _writing(self.folder):
+            write_durably(path, self._table())
+        self._pages.clear()
+        self._states.clear()
+        self._bytes = 0
+
+    @property
+    def known_ids(self) -> set[str]:
+        """Ids of the records that were ever landed."""
+        if self._known_ids is None:
+            self._known_ids = {name for page in self._pages for op, name, _ in page.rows if op == "upsert" and name is not None}
+            for file in _files(self.folder):
+                table = pq.ParquetFile(file).read(columns=["op", "record_id"])
+                self._known_ids.update(table.filter(pc.equal(table["op"], "upsert"))["record_id"].to_pylist())
+        return self._known_ids
+
+    def _table(self) -> pa.Table:
+        counts = [len(page.rows) + 1 for page in self._pages]
+        ops: list[str] = []
+        ids: list[str | None] = []
+        payloads: list[bytes | None] = []
+        for page, state in zip(self._pages, self._states, strict=True):
+            ops.append("page")
+            ids.append(None)
+            payloads.append(orjson.dumps({**page.facts, **_carried(state)}))
+            for op, name, payload in page.rows:
+                ops.append(op)
+                ids.append(name)
+                payloads.append(payload)
+
+        def per_page(values: list[Any], kind: pa.DataType) -> pa.Array:
+            spread = pa.array([n for n, count in enumerate(counts) for _ in range(count)], pa.int32())
+            return pa.array(values, kind).take(spread)
+
+        def on_page_rows(values: list[str | None]) -> pa.Array:
+            return pa.array(
+                [value for value, count in zip(values, counts, strict=True) for value in (value, *[None] * (count - 1))],
+                pa.string(),
+            )
+
+        pages, total = self._pages, sum(counts)
+        columns = [
+            pa.repeat(pa.scalar(self.source, pa.string()), total),
+            pa.repeat(pa.scalar(self.stream, pa.string()), total),
+            per_page([page.round.number for page in pages], pa.int64()),
+            per_page([page.round.kind for page in pages], pa.string()),
+            per_page([page.number for page in pages], pa.int32()),
+            pa.array([row for count in counts for row in range(count)], pa.int32()),
+            pa.array(ops, pa.string()),
+            pa.array(ids, pa.string()),
+            pa.array(payloads, pa.binary()).cast(pa.string()),
+            on_page_rows([page.link_next for page in pages]),
+            on_page_rows([page.link_kind for page in pages]),
+            per_page([page.round.started_at for page in pages], _INSTANT),
+            per_page([page.round.window_start for page in pages], _INSTANT),
+            per_page([page.round.window_end for page in pages], _INSTANT),
+            pa.repeat(pa.scalar(self.run_id, pa.string()), total),
+            per_page([page.received_at for page in pages], _INSTANT),
+        ]
+        return pa.Table.from_arrays(columns, schema=SCHEMA)
+
+
+def _after(before: State | None, page: Page) -> State:
+    """The state once `page` is durable."""
+    is_complete = page.link_kind in ("delta", "none")
+    is_full = is_complete and page.round.kind in FULL_KINDS
+    known = before or State(page.round, -1, None, "none")
+    given = page.facts.get("history_start")
+    if page.link_kind == "next" and page.link_next is None:
+        known = replace(known, modified_to=None, folders=None)
+    modified = [text for text in (known.modified_to, page.facts.get("modified_to")) if text]
+    return replace(
+        known,
+        round=page.round,
+        page=page.number,
+        link_next=page.link_next,
+        link_kind=page.link_kind,
+        last_complete_at=page.round.started_at if is_complete else known.last_complete_at,
+        last_full_at=page.round.started_at if is_full else known.last_full_at,
+        history_start=known.history_start or (date.fromisoformat(given) if given else None),
+        modified_to=max(modified) if is_complete and modified else known.modified_to,
+        folders=page.facts.get("folders", known.folders),
+        received_at=page.received_at,
+    )
+
+
+def _carried(state: State) -> dict[str, Any]:
+    carried = {
+        "last_complete_at": state.last_complete_at,
+        "last_full_at": state.last_full_at,
+        "history_start": state.history_start,
+        "modified_to": state.modified_to,
+        "folders": state.folders,
+    }
+    return {name: value for name, value in carried.items() if value is not None}
+
+
+def _instant(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text).astimezone(UTC) if text else None
+
+
+def read_state(folder: Path) -> State | None:
+    """The state of the stream in `folder`, None before its first page. Raises SourceError when its last file is damaged."""
+    files = _files(folder)
+    if not files:
+        return None
+    wanted = [
+        "round",
+        "round_kind",
+        "page",
+        "op",
+        "payload",
+        "link_next",
+        "link_kind",
+        "round_started_at",
+        "window_start",
+        "window_end",
+        "received_at",
+    ]
+    try:
+        table = pq.ParquetFile(files[-1]).read(columns=wanted)
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(
+            f"{files[-1]} cannot be read ({type(error).__name__}): restore it, or remove it to fetch its pages again"
+        ) from None
+    pages = table.filter(pc.equal(table["op"], "page")).sort_by([("round", "ascending"), ("page", "ascending")])
+    last = pages.slice(pages.num_rows - 1).to_pylist()[0]
+    facts = orjson.loads(last["payload"])
+    return State(
+        Round(last["round"], last["round_kind"], last["round_started_at"], last["window_start"], last["window_end"]),
+        last["page"],
+        last["link_next"],
+        last["link_kind"],
+        _instant(facts.get("last_complete_at")),
+        _instant(facts.get("last_full_at")),
+        date.fromisoformat(facts["history_start"]) if facts.get("history_start") else None,
+        facts.get("modified_to"),
+        facts.get("folders"),
+        last["received_at"],
+    )
+
+
+def stream_name(folder: Path) -> tuple[str, str] | None:
+    """Source and stream of the files in `folder`, None where there are none."""
+    files = _files(folder)
+    if not files:
+        return None
+    table = pq.ParquetFile(files[-1]).read(columns=["source", "stream"])
+    return table["source"][0].as_py(), table["stream"][0].as_py()
+
+
+def stream_folders(home: Path) -> list[Path]:
+    """Every folder of the raw log that holds a stream, parked ones without a page included."""
+    root = raw_root(home)
+    return sorted({path.parent for name in ("*.parquet", "parked.json") for path in root.rglob(name)})
+
+
+def watermarks(home: Path) -> list[dict[str, Any]]:
+    """One dict a stream that is still read: source, stream, last_complete_round_started_at, parked_reason (None: not parked).
+
+    All streams of a parked mailbox are parked with it; streams of folders and mailboxes that are gone or no longer selected are
+    left out.
+    """
+    from jobs.extract import parking
+
+    held = {folder: parking.read(folder) for folder in stream_folders(home)}
+    whole = {
+        folder.name: mark.reason
+        for folder, mark in held.items()
+        if mark is not None and not mark.is_retired and mark.stream.startswith("mailFolders/")
+    }
+    marks = []
+    for folder, mark in held.items():
+        if mark is not None and mark.is_retired:
+            continue
+        named = (mark.source, mark.stream) if mark else stream_name(folder)
+        if named is None:
+            continue
+        state = read_state(folder)
+        parts = folder.relative_to(raw_root(home)).parts
+        mailbox = parts[2] if parts[0] == "graph" and len(parts) > 2 else None
+        marks.append(
+            {
+                "source": named[0],
+                "stream": named[1],
+                "last_complete_round_started_at": state.last_complete_at if state else None,
+                "parked_reason": mark.reason if mark else whole.get(mailbox),
+            }
+        )
+    return sorted(marks, key=lambda mark: (mark["source"], mark["stream"]))
+
+
+def history_start(home: Path) -> date | None:
+    """The latest day before which mail was not landed, over all mail streams; None when mail is loaded whole."""
+    states = (
+        read_state(folder)
+        for folder in stream_folders(home)
+        if folder.relative_to(raw_root(home)).parts[:2] == ("graph", "messages")
+    )
+    return max((state.history_start for state in states if state is not None and state.history_start), default=None)
+
+
+def row_counts(home: Path) -> dict[tuple[str, str], int]:
+    """Landed records by source and stream."""
+    counts = read_pages(home).filter(pl.col("op") == "upsert").group_by("source", "stream").len().collect()
+    return {(source, stream): count for source, stream, count in counts.iter_rows()}
+
+
+def read_pages(home: Path) -> pl.LazyFrame:
+    """Every row of the raw log, in no particular order; sort by source, stream, round, page, row."""
+    if not any(raw_root(home).rglob("*.parquet")):
+        return pl.from_arrow(SCHEMA.empty_table()).lazy()
+    return pl.scan_parquet(raw_root(home) / "**" / "*.parquet")
