@@ -1,0 +1,57 @@
+"""A run that is killed at a stage boundary, and started again, publishes what an undisturbed run does."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sandbox.server import Server
+from tests import tiny_tenant
+from tests.conftest import rapport
+from tests.end_to_end.test_wrong_input import connected
+
+DAGS = ("extract_crm", "extract_exchange", "relationship_kpis", "similar_won_deals")
+
+
+def manifest(home: Path) -> dict:
+    return json.loads((home / "published" / "current" / "manifest.json").read_text())
+
+
+def content(home: Path) -> dict[str, str]:
+    """Hashes of the marts of the current version."""
+    return {name: table["sha256"] for name, table in manifest(home)["tables"].items()}
+
+
+@pytest.mark.parametrize("boundary", ["extract Dataverse", "extract Exchange", "normalise", "build marts", "gate"])
+def test_killed_after(boundary, tmp_path, tiny_home):
+    tenant = tiny_tenant.write(tmp_path / "tiny")
+    home = tmp_path / "home"
+    with Server(tenant) as server:
+        environment = connected(server.url, home, RAPPORT_CALENDAR_PAST_DAYS="1460", RAPPORT_CALENDAR_FUTURE_DAYS="365")
+        killed = subprocess.Popen(
+            [sys.executable, "-m", "jobs.cli", "run", *DAGS], env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        seen = ""
+        for line in killed.stdout:
+            seen += line
+            if line.split()[:1] == ["done"] and boundary in line:
+                killed.kill()
+                break
+        killed.wait()
+        assert boundary in seen and not (home / "published" / "current").exists()
+        done = rapport("run", *DAGS, **environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert content(home) == content(tiny_home)
+
+
+def test_second_demo_publishes_nothing_new(tmp_path):
+    tenant = tiny_tenant.write(tmp_path / "tiny")
+    versions = []
+    for _ in range(2):
+        done = rapport("demo", "--tenant", tenant, "--home", tmp_path / "home")
+        assert done.returncode == 0, done.stdout + done.stderr
+        versions.append((os.readlink(tmp_path / "home" / "published" / "current"), content(tmp_path / "home")))
+    assert versions[0] == versions[1]
