@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, nullcontext
@@ -289,12 +290,18 @@ class Client:
             return reason
         if status == 401:
             raise StreamFailed(f"{reason}: the access token is refused", status=status, code=code)
-        if status == 400:
-            chosen = parse_qs(urlsplit(target).query).get("$select", [""])[0].split(",")
-            words = set(message.replace("'", " ").replace('"', " ").replace(",", " ").split())
-            if refused := [column for column in chosen if column in words]:
-                raise StreamFailed(f"the source refuses the column {refused[0]} ({reason})", wait=DAILY, status=status, code=code)
+        if status == 400 and (column := _refused_column(target, message)):
+            raise StreamFailed(f"the source refuses the column {column} ({reason})", wait=DAILY, status=status, code=code)
         raise StreamFailed(reason, wait=DAILY, status=status, code=code)
+
+
+def _refused_column(target: str, message: str) -> str | None:
+    """The column that an error message is about: one that was selected, else one that it says is none."""
+    selected = parse_qs(urlsplit(target).query).get("$select", [""])[0].split(",")
+    words = re.findall(r"[\w.@]+", message)
+    found = next((column for column in selected if column in words), None)
+    named = re.search(r"property named '([\w.@]{1,100})'", message)
+    return found or (named[1] if named else None)
 
 
 def _whole_body(answer: httpx.Response) -> bytes:

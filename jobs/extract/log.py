@@ -47,6 +47,7 @@ SCHEMA = pa.schema(
 """One row a page (row 0) and one a record; `op` is page, upsert, remove or reject."""
 
 FULL_KINDS = ("full", "reconcile", "import")
+LOW_CARDINALITY = ["source", "stream", "round_kind", "op", "link_kind", "run_id"]
 BUFFER_BYTES = 8 * 2**20
 BUFFER_PAGES = 200
 
@@ -127,7 +128,9 @@ def write_durably(path: Path, table: pa.Table) -> None:
     """Write a Parquet file so that it is there whole or not at all: temporary name, fsync, rename, fsync of the folder."""
     temporary = path.with_name(f".{path.name}.tmp")
     with open(temporary, "wb") as file:
-        pq.write_table(table, file, compression="zstd", use_dictionary=True, write_statistics=True)
+        pq.write_table(
+            table, file, compression="zstd", store_schema=False, write_statistics=["stream"], use_dictionary=LOW_CARDINALITY
+        )
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
@@ -142,6 +145,8 @@ def write_durably(path: Path, table: pa.Table) -> None:
 def _writing(folder: Path) -> Iterator[None]:
     try:
         yield
+    except Timeout:
+        raise
     except OSError as error:
         raise SourceError(
             f"cannot write to {folder}: {error.strerror or error}; free space or set RAPPORT_HOME to another folder"

@@ -19,7 +19,7 @@ from jobs.extract.log import Page, Round, Row, State, StreamLog
 from jobs.extract.pages import Reject
 from jobs.settings import Settings
 
-RESTARTS = 3
+RESTARTS = 8
 
 Progress = Callable[..., None]
 """Called as progress(done, total, note) with streams done, streams known so far, and a few words."""

@@ -1,0 +1,205 @@
+"""Tiny tenants, runs of the extractors against the sandbox in this process, and what the raw log then says."""
+
+import json
+import random
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+import polars as pl
+
+from jobs.extract import keep, log
+from jobs.extract.client import Timing
+from jobs.extract.connection import Connection
+from jobs.extract.crm import extract_crm
+from jobs.extract.exchange import calendar_window, extract_group, list_mailboxes
+from jobs.extract.streams import Report
+from jobs.normalise.replay import last_known, members
+from jobs.settings import Settings
+from sandbox.server import Sandbox, Transport
+
+UNA = "20000000-0000-4000-8000-00000000000a"
+BO = "20000000-0000-4000-8000-00000000000b"
+START = datetime(2026, 6, 1, 8, tzinfo=UTC)
+CONSENT = {"who": "the works council", "when": "2026-05-01", "scope": "all"}
+
+
+class Clock:
+    """A clock that only waiting moves."""
+
+    def __init__(self, at: datetime = START, seed: int = 0) -> None:
+        self.at = at
+        self.waits: list[float] = []
+        self.seed = seed
+
+    def pass_by(self, **span: float) -> None:
+        self.at += timedelta(**span)
+
+    @property
+    def timing(self) -> Timing:
+        async def sleep(seconds: float) -> None:
+            self.waits.append(seconds)
+            self.at += timedelta(seconds=seconds)
+
+        def now() -> datetime:
+            self.at += timedelta(microseconds=1)
+            return self.at
+
+        return Timing(now, lambda: (self.at - START).total_seconds(), sleep, random.Random(self.seed))
+
+
+def settings(home: Path, **given: Any) -> Settings:
+    """Settings of a test: small pages, the whole of mail, consent given."""
+    usual = {"first_load_days": 0, "page_size": 3, "crm_page_size": 3, "exchange_consent": CONSENT, "max_requests": 8}
+    return Settings(_env_file=None, home=home, **{**usual, **given})
+
+
+def write(folder: Path, files: dict[str, list[Any]]) -> Path:
+    """A tenant folder; a file's items are records, or lines where they are text."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tenant.json").write_text(json.dumps({"name": "tiny", "time_zone": "UTC"}))
+    for name, rows in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    return folder
+
+
+def guid(number: int) -> str:
+    return f"00000000-0000-4000-8000-{number:012d}"
+
+
+def account(number: int, **columns: Any) -> dict[str, Any]:
+    return {"@odata.etag": 'W/"1"', "accountid": guid(number), "name": f"Account {number}", "statecode": 0, **columns}
+
+
+def person(name: str) -> dict[str, Any]:
+    return {"emailAddress": {"name": name.title(), "address": f"{name}@ours.example"}}
+
+
+def message(name: str, folder: str = "Inbox", at: str = "2026-05-10T10:00:00Z", **keys: Any) -> dict[str, Any]:
+    usual = {"id": name, "parentFolderId": folder, "internetMessageId": f"<{name}@mid>", "subject": f"About {name}", "from": person("una"), "isDraft": False}
+    return {**usual, "receivedDateTime": at, "sentDateTime": at, "lastModifiedDateTime": at, **keys}
+
+
+def event(name: str, day: str = "2026-06-10", **keys: Any) -> dict[str, Any]:
+    times = {edge: {"dateTime": f"{day}T{hour}:00:00.0000000", "timeZone": "UTC"} for edge, hour in (("start", 10), ("end", 11))}
+    return {"id": name, "type": "singleInstance", "seriesMasterId": None, "subject": f"About {name}", "attendees": [], **times, **keys}
+
+
+FOLDERS = [
+    {"id": "Inbox", "displayName": "Inbox", "parentFolderId": "Root", "wellKnownName": "inbox"},
+    {"id": "Sent", "displayName": "Sent", "parentFolderId": "Root", "wellKnownName": "sentitems"},
+    {"id": "Below", "displayName": "Of this year", "parentFolderId": "Sent"},
+    {"id": "Junk", "displayName": "Junk", "parentFolderId": "Root", "wellKnownName": "junkemail", "isHidden": True},
+    {"id": "Found", "displayName": "Found", "parentFolderId": "Root", "@odata.type": "#microsoft.graph.mailSearchFolder"},
+]
+
+
+def user(name: str = UNA, address: str = "una@ours.example", **keys: Any) -> dict[str, Any]:
+    return {"id": name, "mail": address, "userPrincipalName": address, "displayName": "Una", "userType": "Member", **keys}
+
+
+def mailbox(messages: list[Any], events: list[Any] | None = None, folders: list[Any] | None = None) -> dict[str, list[Any]]:
+    """The files of a tenant with one user."""
+    return {
+        "graph/users.jsonl": [user()],
+        f"graph/{UNA}/mailFolders.jsonl": FOLDERS if folders is None else folders,
+        f"graph/{UNA}/messages.jsonl": messages,
+        f"graph/{UNA}/events.jsonl": events or [],
+    }
+
+
+class World:
+    """A tenant in the sandbox and a home to extract it into."""
+
+    def __init__(self, folder: Path, files: dict[str, list[Any]], home: Path | None = None, **options: Any) -> None:
+        self.home = home or folder / "home"
+        self.sandbox = Sandbox(write(folder / "tenant", files), **options)
+        self.folder = folder / "tenant"
+        self.clock = Clock()
+        self.transport: Any = Transport(self.sandbox)
+        self.given: dict[str, Any] = {}
+        self.runs = 0
+
+    @property
+    def settings(self) -> Settings:
+        return settings(self.home, **self.given)
+
+    def connection(self, part: str) -> Connection:
+        return Connection(f"http://127.0.0.1/{part}", transport=self.transport)
+
+    def step(self, files: dict[str, list[Any]]) -> None:
+        """Let the tenant change."""
+        write(self.folder / "changes" / f"{self.sandbox.tenant.step + 1:03d}", files)
+        assert self.sandbox.advance()["advanced"]
+
+    def crm(self, *tables: str) -> Report:
+        self.runs += 1
+        more = {"tables": tables} if tables else {}
+        return extract_crm(self.connection("dataverse"), self.home, self.settings, f"run-{self.runs}", timing=self.clock.timing, **more)
+
+    def exchange(self) -> Report:
+        self.runs += 1
+        run, graph, timing = f"run-{self.runs}", self.connection("graph"), self.clock.timing
+        found = list_mailboxes(graph, self.home, self.settings, run, crm=self.connection("dataverse"), timing=timing)
+        return extract_group(graph, found, self.home, self.settings, run, timing=timing)
+
+    def rows(self, stream: str | None = None) -> pl.DataFrame:
+        found = log.read_pages(self.home).sort("source", "stream", "round", "page", "row").collect()
+        return found.filter(pl.col("stream") == stream) if stream else found
+
+    def asked(self, stream: str) -> int:
+        return self.sandbox.request_counts[stream]
+
+
+def held(rows: pl.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:
+    """What the log says each stream holds: payloads by id."""
+    calendars = rows.filter(pl.col("stream").str.starts_with("calendarView/"))
+    others = rows.filter(~pl.col("stream").str.starts_with("calendarView/"))
+    found: dict[str, dict[str, dict[str, Any]]] = {stream: {} for stream in rows["stream"].unique()}
+    for source, part in (("dataverse", others), ("graph", others), ("graph", calendars)):
+        own = part.filter(pl.col("source") == source)
+        if own.is_empty():
+            continue
+        known = last_known(own, ["stream", "record_id"], merge=source == "graph", restart=not own["stream"][0].startswith("messages"))
+        there = members(own, _spans(known) if part is calendars else None)
+        for stream, name, payload in there.join(known, on=["stream", "record_id"]).select("stream", "record_id", "payload").iter_rows():
+            found[stream][name] = orjson.loads(payload)
+    return found
+
+
+def _spans(known: pl.DataFrame) -> pl.DataFrame:
+    def at(edge: str) -> pl.Expr:
+        return pl.col("payload").str.json_path_match(f"$.{edge}.dateTime").str.slice(0, 19).str.to_datetime("%Y-%m-%dT%H:%M:%S", time_zone="UTC", time_unit="us")
+
+    return known.select("stream", "record_id", start_at=at("start"), end_at=at("end"))
+
+
+def expected(world: World, stream: str) -> dict[str, dict[str, Any]]:
+    """What a stream holds at the source, as the landing filter leaves it."""
+    kind = stream.partition("/")[0]
+    if kind in keep.TABLES:
+        reduce = keep.table_filter(keep.TABLES[kind], world.settings)
+    else:
+        reduce = {"users": keep.user_filter, "mailFolders": keep.folder_filter, "messages": keep.message_filter, "calendarView": keep.event_filter}[kind](world.settings)
+    window = calendar_window(world.clock.at, world.settings) if kind == "calendarView" else None
+    records = world.sandbox.tenant.records(stream, window)
+    return {reduce.record_id(record): reduce(record) for record in records.values()}
+
+
+def assert_holds_the_tenant(world: World) -> None:
+    """The raw log replays to exactly what the tenant holds, stream by stream."""
+    found = held(world.rows())
+    streams = [name for name in found if name.partition("/")[0] not in ("messageHeaders",)]
+    for stream in streams:
+        kind = stream.partition("/")[0]
+        is_master = (lambda record: record.get("type") == "seriesMaster") if kind == "calendarView" else (lambda record: False)
+        ours = {name: record for name, record in found[stream].items() if not is_master(record)}
+        theirs = expected(world, stream)
+        if kind == "mailFolders":
+            theirs = {name: {"wellKnownName": None, **record} for name, record in theirs.items()}
+        assert ours.keys() == theirs.keys(), (stream, ours.keys() ^ theirs.keys())
+        for name, record in theirs.items():
+            assert ours[name] == record, (stream, name)
