@@ -1,0 +1,99 @@
+{# Registers the lake as views: schema `lake` over the files of one snapshot, schema `history` over the partitions of past days and
+   weeks. Without a snapshot the sample of this project is registered instead. Columns and types of each are those of its source yml. #}
+{% macro register_lake() -%}
+    {% if execute and flags.WHICH in ('build', 'run', 'test', 'show', 'docs', 'generate', 'compile', 'seed', 'retry') %}
+        {% set manifest = read_snapshot() if var('snapshot') else none %}
+        {% for schema in ('lake', 'history') %}
+            {% do run_query('create schema if not exists ' ~ schema) %}
+        {% endfor %}
+        {% for source in graph.sources.values() if source.source_name in ('lake', 'history') %}
+            {% if source.source_name == 'history' %}
+                {% set files = [var('lake') ~ '/history/' ~ source.meta.files] if var('lake') else [] %}
+                {% do register_view(source, history_query(source, files)) %}
+            {% elif manifest is not none %}
+                {% do register_view(source, snapshot_query(source, manifest)) %}
+            {% else %}
+                {% do register_view(source, sample_query(source)) %}
+            {% endif %}
+        {% endfor %}
+    {% endif %}
+{%- endmacro %}
+
+{% macro register_view(source, query) -%}
+    {% do run_query('create or replace view ' ~ source.schema ~ '.' ~ source.identifier ~ ' as ' ~ query) %}
+{%- endmacro %}
+
+{# The snapshot manifest, as a mapping. #}
+{% macro read_snapshot() -%}
+    {{ return(fromjson(adapter.dispatch('read_text', 'rapport')(var('snapshot')))) }}
+{%- endmacro %}
+
+{% macro duckdb__read_text(path) -%}
+    {{ return(run_query("select content from read_text('" ~ path ~ "')").columns[0].values()[0]) }}
+{%- endmacro %}
+
+{% macro spark__read_text(path) -%}
+    {{ return(run_query("select concat_ws('', collect_list(value)) from text.`" ~ path ~ "`").columns[0].values()[0]) }}
+{%- endmacro %}
+
+{# The files of one table of the snapshot. #}
+{% macro snapshot_query(source, manifest) -%}
+    {% if source.name not in manifest.tables %}
+        {{ exceptions.raise_compiler_error(var('snapshot') ~ ' has no table ' ~ source.name ~ ': run the normalise step of this version again') }}
+    {% endif %}
+    {% set folder = modules.re.sub('/[^/]*$', '', var('snapshot')) %}
+    {% set files = [] %}
+    {% for file in manifest.tables[source.name] %}
+        {% do files.append(folder ~ '/' ~ file) %}
+    {% endfor %}
+    {{ return(adapter.dispatch('parquet_query', 'rapport')(files)) }}
+{%- endmacro %}
+
+{% macro duckdb__parquet_query(files) -%}
+    {{ return("select * from read_parquet(['" ~ files | join("', '") ~ "'], hive_partitioning = false)") }}
+{%- endmacro %}
+
+{% macro spark__parquet_query(files) -%}
+    {{ return('select * from parquet.`' ~ files | join('` union all select * from parquet.`') ~ '`') }}
+{%- endmacro %}
+
+{# The partitions of one history table; no rows where none was written yet. #}
+{% macro history_query(source, files) -%}
+    {{ return(adapter.dispatch('history_query', 'rapport')(source, files)) }}
+{%- endmacro %}
+
+{% macro duckdb__history_query(source, files) -%}
+    {% set found = [] %}
+    {% for pattern in files %}
+        {% do found.extend(run_query("select file from glob('" ~ pattern ~ "') order by file").columns[0].values() | list) %}
+    {% endfor %}
+    {% set empty = 'select ' ~ typed_nulls(source) ~ ' where false' %}
+    {% if not found %}
+        {{ return(empty) }}
+    {% endif %}
+    {{ return(empty ~ " union all by name select * from read_parquet(['" ~ found | join("', '") ~ "'], union_by_name = true, hive_partitioning = false)") }}
+{%- endmacro %}
+
+{# One table of the sample, a CSV file with some of the columns; no rows where there is no such file. #}
+{% macro sample_query(source) -%}
+    {% set path = invocation_args_dict.project_dir ~ '/sample/' ~ source.name ~ '.csv' %}
+    {% set empty = 'select ' ~ typed_nulls(source) ~ ' where false' %}
+    {% set header = run_query("select content from read_text('" ~ path ~ "*')").columns[0].values() %}
+    {% if not header %}
+        {{ return(empty) }}
+    {% endif %}
+    {% set casts = [] %}
+    {% for name in header[0].split('\n')[0].strip().split(',') %}
+        {% do casts.append('cast(' ~ name ~ ' as ' ~ source.columns[name].data_type ~ ') as ' ~ name) %}
+    {% endfor %}
+    {{ return(empty ~ ' union all by name select ' ~ casts | join(', ') ~ " from read_csv('" ~ path ~ "', header = true, all_varchar = true)") }}
+{%- endmacro %}
+
+{# The columns of a source as typed nulls. #}
+{% macro typed_nulls(source) -%}
+    {% set columns = [] %}
+    {% for column in source.columns.values() %}
+        {% do columns.append('cast(null as ' ~ column.data_type ~ ') as ' ~ column.name) %}
+    {% endfor %}
+    {{ return(columns | join(', ')) }}
+{%- endmacro %}

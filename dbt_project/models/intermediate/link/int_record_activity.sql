@@ -1,0 +1,30 @@
+-- What every figure of a record is made of: its counted, completed activities.
+select
+    link.record_type,
+    link.record_id,
+    activity.activity_id,
+    activity.activity_type,
+    activity.occurred_at,
+    activity.ended_at,
+    activity.occurred_date,
+    activity.initiated_by,
+    activity.thread_id,
+    activity.is_private,
+    activity.duration_minutes,
+    activity.is_all_day,
+    spent.team_minutes,
+    spent.customer_minutes,
+    spent.team_on_count,
+    spent.customer_on_count,
+    spent.team_took_part_count,
+    spent.customer_took_part_count,
+    activity.is_followed,
+    activity.open_count,
+    activity.link_click_count,
+    activity.attachment_count,
+    activity.attachment_open_count,
+    activity.reply_count
+from {{ ref('activity_record_link') }} as link
+inner join {{ ref('int_activity') }} as activity on link.activity_id = activity.activity_id
+inner join {{ ref('int_activity_time') }} as spent on link.activity_id = spent.activity_id
+where link.is_counted and activity.status = 'completed'

@@ -1,0 +1,4 @@
+select
+    businessunitid,
+    name
+from {{ source('lake', 'crm_businessunit') }}

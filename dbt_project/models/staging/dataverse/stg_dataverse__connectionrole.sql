@@ -1,0 +1,4 @@
+select
+    connectionroleid,
+    name
+from {{ source('lake', 'crm_connectionrole') }}

@@ -1,0 +1,22 @@
+select
+    leadid,
+    fullname,
+    companyname,
+    emailaddress1,
+    emailaddress2,
+    emailaddress3,
+    leadsourcecode,
+    {{ instant('createdon') }} as createdon,
+    {{ instant('modifiedon') }} as modifiedon,
+    statecode,
+    ownerid,
+    ownerid_type,
+    merged,
+    masterid,
+    masterid_type,
+    master_id,
+    owningbusinessunit,
+    owningbusinessunit_type,
+    leadsourcecode_label,
+    owningbusinessunit_label
+from {{ source('lake', 'crm_lead') }}

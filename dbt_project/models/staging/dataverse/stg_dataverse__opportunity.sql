@@ -1,0 +1,33 @@
+select
+    opportunityid,
+    name,
+    {{ instant('createdon') }} as createdon,
+    {{ instant('modifiedon') }} as modifiedon,
+    statecode,
+    ownerid,
+    ownerid_type,
+    stepname,
+    actualclosedate,
+    estimatedclosedate,
+    estimatedvalue,
+    estimatedvalue_base,
+    actualvalue,
+    actualvalue_base,
+    customerid,
+    customerid_type,
+    parentaccountid,
+    parentaccountid_type,
+    parentcontactid,
+    parentcontactid_type,
+    originatingleadid,
+    originatingleadid_type,
+    transactioncurrencyid,
+    transactioncurrencyid_type,
+    owningbusinessunit,
+    owningbusinessunit_type,
+    transactioncurrencyid_label,
+    owningbusinessunit_label
+    {%- for attribute in var('similarity_attributes') %},
+    {{ attribute.name }}
+    {%- endfor %}
+from {{ source('lake', 'crm_opportunity') }}

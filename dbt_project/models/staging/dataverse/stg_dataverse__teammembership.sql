@@ -1,0 +1,5 @@
+select
+    teammembershipid,
+    teamid,
+    systemuserid
+from {{ source('lake', 'crm_teammembership') }}

@@ -1,0 +1,4 @@
+select
+    account_id,
+    domain
+from {{ source('lake', 'account_domain') }}

@@ -1,0 +1,6 @@
+select
+    activity_id,
+    address,
+    party_type,
+    party_id
+from {{ source('lake', 'activity_party') }}

@@ -1,0 +1,4 @@
+select
+    activity_id,
+    subject
+from {{ source('lake', 'activity_subject') }}
