@@ -1,6 +1,7 @@
 """An HTTP client for both sources that waits, retries and gives up as they document it."""
 
 import asyncio
+import logging
 import random
 import re
 from collections import deque
@@ -27,6 +28,10 @@ THROTTLED = {429, 503, 504, 509}
 DATAVERSE_EXPIRED = {"0x80044352", "-2147204270"}
 PER_MAILBOX = 4
 T = TypeVar("T")
+
+for _noisy in ("httpx", "httpcore", "azure"):
+    # their INFO lines hold addresses with user ids and sync tokens
+    logging.getLogger(_noisy).setLevel(logging.WARNING)
 
 
 @dataclass

@@ -155,15 +155,21 @@ class Reader:
         return True
 
     async def _rounds(self, stream: Stream, log: StreamLog) -> None:
+        """One round to its end; a round that an earlier run began is followed by one of what has changed since."""
         access = self.access(stream)
         this, page, target, is_link = self._plan(stream, log)
+        is_resumed = page > 0
         for _ in range(RESTARTS):
             try:
                 await self._round(stream, log, access, this, page, target, is_link)
-                return
             except SyncStateLost:
-                this = self._new_round(stream, log, "full" if stream.is_tracked else stream.kind)
-                page, target, is_link = 0, stream.first_target(this, log), False
+                this = self._new_round(stream, log, stream.kind)
+                page, target, is_link, is_resumed = 0, stream.first_target(this, log), False, False
+            else:
+                if not is_resumed:
+                    return
+                this, page, target, is_link = self._plan(stream, log)
+                is_resumed = False
         raise StreamFailed("the source loses its place in this stream again and again")
 
     def _new_round(self, stream: Stream, log: StreamLog, kind: str) -> Round:
