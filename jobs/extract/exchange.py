@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import quote
 
 import orjson
-import polars as pl
 
 from jobs.extract import keep, parking
 from jobs.extract.client import PER_MAILBOX, Access, Budget, Client, Timing
@@ -18,7 +17,7 @@ from jobs.extract.connection import Connection
 from jobs.extract.errors import SourceError, StreamFailed
 from jobs.extract.keep import Record
 from jobs.extract.log import Round, State, StreamLog, raw_root, stream_folder
-from jobs.extract.selection import choose
+from jobs.extract.selection import choose, current_records
 from jobs.extract.streams import (
     Progress,
     Reader,
@@ -29,7 +28,6 @@ from jobs.extract.streams import (
     require_hash_key,
     together,
 )
-from jobs.normalise.replay import last_known, members
 from jobs.settings import Settings
 
 API = "/v1.0"
@@ -102,12 +100,7 @@ async def _list_mailboxes(
 
 def current_users(home: Path) -> dict[str, Record]:
     """The users as the raw log last says, by id in lower case."""
-    folder = stream_folder(home, SOURCE, "users")
-    if not any(folder.glob("*.parquet")):
-        return {}
-    rows = pl.read_parquet(folder / "*.parquet")
-    held = members(rows).join(last_known(rows, ["stream", "record_id"], merge=True), on=["stream", "record_id"])
-    return {str(record["id"]).lower(): record for record in map(orjson.loads, held["payload"])}
+    return {str(record["id"]).lower(): record for record in current_records(home, SOURCE, "users")}
 
 
 def _retire_others(home: Path, selected: set[str], now: datetime) -> None:

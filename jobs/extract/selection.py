@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 import orjson
+import polars as pl
 
 from jobs.extract import keep
 from jobs.extract.client import Access, Budget, Client, Timing
@@ -14,8 +15,11 @@ from jobs.extract.connection import Connection
 from jobs.extract.crm import base_path
 from jobs.extract.errors import SourceError, StreamFailed
 from jobs.extract.keep import Record
-from jobs.extract.log import raw_root
+from jobs.extract.log import raw_root, stream_folder
 from jobs.extract.streams import together
+from jobs.normalise.addresses import canonical_address
+from jobs.normalise.replay import last_known, members
+from jobs.privacy.opt_out import flag_columns, read_opt_out
 from jobs.settings import Settings
 
 ROOMS = ("room", "equipment")
@@ -49,12 +53,12 @@ def _has_mailbox(user: Record, purpose: str | None, *, is_named: bool) -> bool:
 
 
 def addresses(user: Record) -> set[str]:
-    """Every mail address of a directory user, lower case."""
+    """Every mail address of a directory user, canonical."""
     texts = [user.get("mail"), user.get("userPrincipalName")]
     for several in (user.get("proxyAddresses"), user.get("otherMails")):
         texts += several if isinstance(several, list) else []
-    found = {text.strip().lower().removeprefix("smtp:") for text in texts if isinstance(text, str)}
-    return {text for text in found if "@" in text}
+    found = {canonical_address(text) for text in texts if isinstance(text, str)}
+    return {text for text in found if text and "@" in text}
 
 
 def _listed(users: dict[str, Record], wanted: list[str]) -> list[str]:
@@ -151,5 +155,28 @@ async def _purpose(client: Client, user: str, settings: Settings) -> str | None:
     return purpose.lower() if isinstance(purpose, str) else None
 
 
+def current_records(home: Path, source: str, stream: str) -> list[Record]:
+    """The records that a stream holds, as the raw log last says."""
+    folder = stream_folder(home, source, stream)
+    if not any(folder.glob("*.parquet")):
+        return []
+    rows = pl.read_parquet(folder / "*.parquet")
+    known = last_known(rows, ["stream", "record_id"], merge=source == "graph")
+    return [orjson.loads(text) for text in members(rows).join(known, on=["stream", "record_id"])["payload"]]
+
+
 def _opted_out(users: dict[str, Record], home: Path, settings: Settings) -> set[str]:
-    return set()
+    """Users who opted out: by their Entra or systemuser id, an address, a domain, or a flag of their systemuser (N55)."""
+    opt_out = read_opt_out(settings.privacy_opt_out_file)
+    flags = [column for table in ("systemuser", "systemusers") for column in flag_columns(settings).get(table, [])]
+    ids, own = set(opt_out.ids), set(opt_out.addresses)
+    if opt_out.ids or flags:
+        for record in current_records(home, "dataverse", "systemusers"):
+            if str(record.get("systemuserid")).lower() in opt_out.ids or any(record.get(flag) is True for flag in flags):
+                ids.add(str(record.get("azureactivedirectoryobjectid")).lower())
+                own.add(canonical_address(str(record.get("internalemailaddress") or "")))
+    return {
+        user
+        for user, record in users.items()
+        if user in ids or addresses(record) & own or {at.rpartition("@")[2] for at in addresses(record)} & opt_out.domains
+    }

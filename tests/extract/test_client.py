@@ -82,7 +82,19 @@ def test_waits_end_with_the_budget_and_name_the_next_try(tmp_path):
     assert len(clock.waits) == 3
 
 
-@pytest.mark.parametrize("reply", [error(500), error(503), error(504), error(509), httpx.ReadError("reset"), httpx.ReadTimeout("slow"), b"<html>", b'{"value":[{"id":'])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        error(500),
+        error(503),
+        error(504),
+        error(509),
+        httpx.ReadError("reset"),
+        httpx.ReadTimeout("slow"),
+        b"<html>",
+        b'{"value":[{"id":',
+    ],
+)
 def test_passing_failures_are_retried_and_lasting_ones_bounded(tmp_path, reply):
     clock = Clock(NOW)
     body = fetch(Source(reply, LINKED), tmp_path, clock)
@@ -119,7 +131,15 @@ def test_401_for_ever_is_given_up_after_one_refresh(tmp_path):
 
 
 def test_links_to_another_origin_are_never_followed(tmp_path):
-    for link in ("https://127.0.0.1/x", "http://127.0.0.1:81/x", "http://evil.example/x", "http://127.0.0.1@evil.example/x", "//evil.example/x", "/x", "http://127.0.0.1\\@evil.example/"):
+    for link in (
+        "https://127.0.0.1/x",
+        "http://127.0.0.1:81/x",
+        "http://evil.example/x",
+        "http://127.0.0.1@evil.example/x",
+        "//evil.example/x",
+        "/x",
+        "http://127.0.0.1\\@evil.example/",
+    ):
         source = Source(json.dumps({"value": [], "@odata.nextLink": link}))
         with pytest.raises(StreamFailed, match="another origin"):
             fetch(source, tmp_path)
@@ -150,7 +170,16 @@ def test_a_tracked_page_without_links_is_no_end(tmp_path):
 
 @pytest.mark.parametrize(
     ("status", "code"),
-    [(410, ""), (410, "Gone"), (400, "SyncStateNotFound"), (404, "syncstatenotfound"), (410, "ResyncRequired"), (400, "0x80044352"), (412, "-2147204270"), (500, "0x80044352")],
+    [
+        (410, ""),
+        (410, "Gone"),
+        (400, "SyncStateNotFound"),
+        (404, "syncstatenotfound"),
+        (410, "ResyncRequired"),
+        (400, "0x80044352"),
+        (412, "-2147204270"),
+        (500, "0x80044352"),
+    ],
 )
 def test_lost_state_is_known_by_code_whatever_the_status(tmp_path, status, code):
     with pytest.raises(SyncStateLost):

@@ -40,7 +40,9 @@ def test_n13_ids_are_lower_case_and_links_stay_as_sent(tmp_path):
     world.crm("accounts")
     upsert = world.rows("accounts").filter(op="upsert")
     assert upsert["record_id"].to_list() == ["abcdef00-0000-4000-8000-000000000001"]
-    assert "$deltatoken=" in world.rows("accounts")["link_next"][0] and world.rows("accounts")["link_next"][0].startswith("/dataverse/")
+    assert "$deltatoken=" in world.rows("accounts")["link_next"][0] and world.rows("accounts")["link_next"][0].startswith(
+        "/dataverse/"
+    )
 
 
 def test_only_columns_of_the_keep_list_are_asked_for_and_landed(tmp_path):
@@ -75,7 +77,9 @@ def test_labels_of_dimensions_are_kept_and_no_others(tmp_path):
 
 
 def test_n17_subject_becomes_a_key_and_stays_only_when_collected(tmp_path):
-    files = {"dataverse/emails.jsonl": [{"activityid": guid(1), "subject": "RE: Offer"}, {"activityid": guid(2), "subject": "offer"}]}
+    files = {
+        "dataverse/emails.jsonl": [{"activityid": guid(1), "subject": "RE: Offer"}, {"activityid": guid(2), "subject": "offer"}]
+    }
     world = World(tmp_path, files)
     world.crm("emails")
     payloads = [json.loads(p) for p in world.rows("emails").filter(op="upsert")["payload"]]
@@ -90,7 +94,14 @@ def test_n17_subject_becomes_a_key_and_stays_only_when_collected(tmp_path):
 def test_expired_token_starts_the_table_over(tmp_path, after):
     world = World(tmp_path, accounts(*range(7)))
     world.crm("accounts")
-    world.step({"dataverse/accounts.jsonl": [*(account(n, name="again") for n in range(6)), {"id": guid(6), "@removed": {"reason": "deleted"}}]})
+    world.step(
+        {
+            "dataverse/accounts.jsonl": [
+                *(account(n, name="again") for n in range(6)),
+                {"id": guid(6), "@removed": {"reason": "deleted"}},
+            ]
+        }
+    )
     world.sandbox.faults.switch_on([{"fault": "dead_token", "stream": "accounts", "times": 1, "after": after}])
     world.crm("accounts")
     kinds = world.rows("accounts").unique("round").sort("round")["round_kind"].to_list()
@@ -158,7 +169,10 @@ def test_n52_broken_lines_are_rejected_and_the_rest_of_the_page_is_read(tmp_path
 
 def test_a_second_run_at_the_same_time_is_refused(tmp_path):
     world = World(tmp_path, accounts(1))
-    with log.StreamLog(world.home, "dataverse", "accounts", "other").locked(), pytest.raises(SourceError, match="another run is extracting dataverse accounts"):
+    with (
+        log.StreamLog(world.home, "dataverse", "accounts", "other").locked(),
+        pytest.raises(SourceError, match="another run is extracting dataverse accounts"),
+    ):
         world.crm("accounts")
 
 

@@ -128,7 +128,9 @@ def test_first_load_drops_old_mail_and_counts_it(tmp_path):
     # the day is fixed: a later run with other settings keeps it, and a partial row of mail that was never landed stays out
     world.clock.pass_by(days=3)
     world.given = {"first_load_days": 30}
-    world.step({f"graph/{UNA}/messages.jsonl": [message("late", at="2025-06-01T12:00:00Z"), message("later", at="2025-01-01T00:00:00Z")]})
+    world.step(
+        {f"graph/{UNA}/messages.jsonl": [message("late", at="2025-06-01T12:00:00Z"), message("later", at="2025-01-01T00:00:00Z")]}
+    )
     world.exchange()
     assert held(world.rows())[INBOX].keys() == {"kept", "timeless", "late"}
     assert log.history_start(world.home).isoformat() == "2025-06-01"
@@ -153,7 +155,11 @@ def test_first_mail_request_has_no_filter_so_that_more_than_5000_are_tracked(tmp
 
 
 def test_list_pass_brings_references_of_sent_mail(tmp_path):
-    mails = [message("m1", internetMessageHeaders=REPLY), message("s1", "Sent", internetMessageHeaders=REPLY), message("s2", "Below", internetMessageHeaders=REPLY)]
+    mails = [
+        message("m1", internetMessageHeaders=REPLY),
+        message("s1", "Sent", internetMessageHeaders=REPLY),
+        message("s2", "Below", internetMessageHeaders=REPLY),
+    ]
     world = World(tmp_path, mailbox([*mails, message("s3", "Sent")]))
     world.sandbox.faults.switch_on([{"fault": "sent_without_reply_headers"}])
     world.exchange()
@@ -162,7 +168,9 @@ def test_list_pass_brings_references_of_sent_mail(tmp_path):
     landed = [json.loads(p) for p in rows.filter(op="upsert")["payload"]]
     assert {r["id"] for r in landed} == {"s1", "s2"}
     assert landed[0]["singleValueExtendedProperties"] == [{"id": "String 0x1042", "value": "<first@mid>"}]
-    assert rows.filter(op="page")["round_kind"].unique().to_list() == ["list"] and rows.filter(op="page")["link_kind"].to_list() == ["none", "none"]
+    assert rows.filter(op="page")["round_kind"].unique().to_list() == ["list"] and rows.filter(op="page")[
+        "link_kind"
+    ].to_list() == ["none", "none"]
 
 
 def test_list_pass_reads_on_from_the_latest_change_with_an_overlap(tmp_path):
@@ -174,7 +182,10 @@ def test_list_pass_reads_on_from_the_latest_change_with_an_overlap(tmp_path):
     stream = f"messageHeaders/{UNA}/Sent"
     second = world.rows(stream).filter(pl.col("round") == 2)
     assert set(second.filter(op="upsert")["record_id"]) == {"s1", "s2", "s9"}
-    assert next(r for r in reversed(world.sandbox.requests) if r["stream"] == stream)["query"]["$filter"] == "lastModifiedDateTime ge 2026-05-02T09:59:00Z"
+    assert (
+        next(r for r in reversed(world.sandbox.requests) if r["stream"] == stream)["query"]["$filter"]
+        == "lastModifiedDateTime ge 2026-05-02T09:59:00Z"
+    )
 
 
 def test_read_basic_makes_no_list_pass(tmp_path):
@@ -226,7 +237,9 @@ def test_calendar_window_stays_in_a_delta_round(tmp_path):
 
 
 def test_n36_window_of_a_replayed_tenant_lies_around_its_as_of(tmp_path):
-    given = settings(tmp_path, replayed_tenant=True, as_of="2026-07-06T00:00:00Z", calendar_past_days=1460, calendar_future_days=365)
+    given = settings(
+        tmp_path, replayed_tenant=True, as_of="2026-07-06T00:00:00Z", calendar_past_days=1460, calendar_future_days=365
+    )
     at = datetime(2026, 7, 6, tzinfo=UTC)
     assert calendar_window(START, given) == (at - timedelta(days=1460), at + timedelta(days=365))
 
@@ -255,7 +268,14 @@ def test_opted_in_selection_by_list_group_and_role(tmp_path):
 
     def chosen(**given):
         world.given = given
-        found = list_mailboxes(world.connection("graph"), world.home, world.settings, "run", crm=world.connection("dataverse"), timing=world.clock.timing)
+        found = list_mailboxes(
+            world.connection("graph"),
+            world.home,
+            world.settings,
+            "run",
+            crm=world.connection("dataverse"),
+            timing=world.clock.timing,
+        )
         return [each.user_id for each in found]
 
     assert chosen() == [UNA, BO]
@@ -367,3 +387,36 @@ def test_at_most_four_requests_of_a_mailbox_at_a_time(tmp_path):
     world.transport = Counting(world.sandbox)
     world.exchange()
     assert most == 4
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"user,{BO.upper()}",
+        "user,00000000-0000-4000-8000-000000000001",
+        "address,B.Alias@ours.example",
+        "domain,bo.example",
+        "flag",
+    ],
+)
+def test_n55_mailbox_of_someone_who_opted_out_is_never_read(tmp_path, line):
+    files = mailbox([message("m1")])
+    files["graph/users.jsonl"] = [
+        user(),
+        user(BO, "bo@bo.example", proxyAddresses=["SMTP:bo@bo.example", "smtp:b.alias@ours.example"]),
+    ]
+    files["dataverse/systemusers.jsonl"] = [
+        {"systemuserid": "00000000-0000-4000-8000-000000000001", "azureactivedirectoryobjectid": BO, "new_private": True},
+        {"systemuserid": "00000000-0000-4000-8000-000000000002", "azureactivedirectoryobjectid": UNA, "new_private": False},
+    ]
+    world = World(tmp_path, files)
+    world.given = (
+        {"privacy_opt_out_flags": ["systemuser.new_private"]}
+        if line == "flag"
+        else {"privacy_opt_out_file": tmp_path / "opt_out.csv"}
+    )
+    (tmp_path / "opt_out.csv").write_text(f"kind,value\n{line}\n")
+    world.crm("systemusers")
+    world.exchange()
+    assert not any(BO in request["path"] for request in world.sandbox.requests)
+    assert world.asked(INBOX) == 1

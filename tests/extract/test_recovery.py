@@ -66,7 +66,9 @@ def random_message(chance: random.Random, number: int) -> dict[str, Any]:
 def random_event(chance: random.Random, number: int) -> dict[str, Any]:
     is_occurrence = chance.random() < 0.3
     more = {"type": "occurrence", "seriesMasterId": "master"} if is_occurrence else {}
-    return event(f"e{number}", f"2026-{chance.randint(4, 8):02d}-{chance.randint(1, 28):02d}", subject=f"v{chance.random()}", **more)
+    return event(
+        f"e{number}", f"2026-{chance.randint(4, 8):02d}-{chance.randint(1, 28):02d}", subject=f"v{chance.random()}", **more
+    )
 
 
 def random_tenant(chance: random.Random) -> dict[str, list[Any]]:
@@ -112,7 +114,11 @@ def test_raw_log_replays_to_the_tenant_through_faults_and_crashes(tmp_path, monk
     world.clock.seed = seed
     crasher = Crasher(monkeypatch)
     world.transport = crasher.around(world.transport)
-    world.given = {"page_size": chance.randint(1, 4), "crm_page_size": chance.randint(1, 4), "reconcile_days": chance.choice([0, 1, 7])}
+    world.given = {
+        "page_size": chance.randint(1, 4),
+        "crm_page_size": chance.randint(1, 4),
+        "reconcile_days": chance.choice([0, 1, 7]),
+    }
     monkeypatch.setattr(log, "BUFFER_PAGES", chance.randint(1, 3))
     for _ in range(chance.randint(1, 3)):
         faults = chance.sample(HARMLESS, chance.randint(1, 6))
@@ -131,5 +137,9 @@ def test_raw_log_replays_to_the_tenant_through_faults_and_crashes(tmp_path, monk
 def assert_each_page_is_landed_once(world: World) -> None:
     rows = world.rows()
     assert rows.select("source", "stream", "round", "page", "row").is_duplicated().sum() == 0
-    pages = rows.filter(op="page").group_by("stream", "round").agg(first=pl.col("page").min(), last=pl.col("page").max(), count=pl.len())
+    pages = (
+        rows.filter(op="page")
+        .group_by("stream", "round")
+        .agg(first=pl.col("page").min(), last=pl.col("page").max(), count=pl.len())
+    )
     assert (pages["last"] - pages["first"] + 1).to_list() == pages["count"].to_list()

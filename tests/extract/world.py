@@ -79,13 +79,28 @@ def person(name: str) -> dict[str, Any]:
 
 
 def message(name: str, folder: str = "Inbox", at: str = "2026-05-10T10:00:00Z", **keys: Any) -> dict[str, Any]:
-    usual = {"id": name, "parentFolderId": folder, "internetMessageId": f"<{name}@mid>", "subject": f"About {name}", "from": person("una"), "isDraft": False}
+    usual = {
+        "id": name,
+        "parentFolderId": folder,
+        "internetMessageId": f"<{name}@mid>",
+        "subject": f"About {name}",
+        "from": person("una"),
+        "isDraft": False,
+    }
     return {**usual, "receivedDateTime": at, "sentDateTime": at, "lastModifiedDateTime": at, **keys}
 
 
 def event(name: str, day: str = "2026-06-10", **keys: Any) -> dict[str, Any]:
     times = {edge: {"dateTime": f"{day}T{hour}:00:00.0000000", "timeZone": "UTC"} for edge, hour in (("start", 10), ("end", 11))}
-    return {"id": name, "type": "singleInstance", "seriesMasterId": None, "subject": f"About {name}", "attendees": [], **times, **keys}
+    return {
+        "id": name,
+        "type": "singleInstance",
+        "seriesMasterId": None,
+        "subject": f"About {name}",
+        "attendees": [],
+        **times,
+        **keys,
+    }
 
 
 FOLDERS = [
@@ -138,7 +153,9 @@ class World:
     def crm(self, *tables: str) -> Report:
         self.runs += 1
         more = {"tables": tables} if tables else {}
-        return extract_crm(self.connection("dataverse"), self.home, self.settings, f"run-{self.runs}", timing=self.clock.timing, **more)
+        return extract_crm(
+            self.connection("dataverse"), self.home, self.settings, f"run-{self.runs}", timing=self.clock.timing, **more
+        )
 
     def exchange(self) -> Report:
         self.runs += 1
@@ -163,16 +180,25 @@ def held(rows: pl.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:
         own = part.filter(pl.col("source") == source)
         if own.is_empty():
             continue
-        known = last_known(own, ["stream", "record_id"], merge=source == "graph", restart=not own["stream"][0].startswith("messages"))
+        known = last_known(
+            own, ["stream", "record_id"], merge=source == "graph", restart=not own["stream"][0].startswith("messages")
+        )
         there = members(own, _spans(known) if part is calendars else None)
-        for stream, name, payload in there.join(known, on=["stream", "record_id"]).select("stream", "record_id", "payload").iter_rows():
+        for stream, name, payload in (
+            there.join(known, on=["stream", "record_id"]).select("stream", "record_id", "payload").iter_rows()
+        ):
             found[stream][name] = orjson.loads(payload)
     return found
 
 
 def _spans(known: pl.DataFrame) -> pl.DataFrame:
     def at(edge: str) -> pl.Expr:
-        return pl.col("payload").str.json_path_match(f"$.{edge}.dateTime").str.slice(0, 19).str.to_datetime("%Y-%m-%dT%H:%M:%S", time_zone="UTC", time_unit="us")
+        return (
+            pl.col("payload")
+            .str.json_path_match(f"$.{edge}.dateTime")
+            .str.slice(0, 19)
+            .str.to_datetime("%Y-%m-%dT%H:%M:%S", time_zone="UTC", time_unit="us")
+        )
 
     return known.select("stream", "record_id", start_at=at("start"), end_at=at("end"))
 
@@ -183,7 +209,12 @@ def expected(world: World, stream: str) -> dict[str, dict[str, Any]]:
     if kind in keep.TABLES:
         reduce = keep.table_filter(keep.TABLES[kind], world.settings)
     else:
-        reduce = {"users": keep.user_filter, "mailFolders": keep.folder_filter, "messages": keep.message_filter, "calendarView": keep.event_filter}[kind](world.settings)
+        reduce = {
+            "users": keep.user_filter,
+            "mailFolders": keep.folder_filter,
+            "messages": keep.message_filter,
+            "calendarView": keep.event_filter,
+        }[kind](world.settings)
     window = calendar_window(world.clock.at, world.settings) if kind == "calendarView" else None
     records = world.sandbox.tenant.records(stream, window)
     return {reduce.record_id(record): reduce(record) for record in records.values()}
