@@ -1,0 +1,306 @@
+"""What all activities share: columns, participants, parties, regarding; and phone calls and tasks (N37-N42, N44, N47-N50)."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from jobs.normalise import mail
+from jobs.normalise.addresses import canonical
+from jobs.normalise.payload import decode
+from jobs.normalise.times import INSTANT, in_range
+
+ROLES = ["sender", "organizer", "from", "to", "required", "callee", "cc", "optional", "bcc", "owner", "delivered"]
+"""Roles, the strongest first; only those of one activity type ever meet (N40)."""
+
+ACTIVITY = {
+    "activity_id": pl.String, "activity_type": pl.String, "source_state": pl.String, "occurred_at": INSTANT, "ended_at": INSTANT,
+    "duration_minutes": pl.Float64, "is_automated": pl.Boolean, "is_bulk": pl.Boolean, "machine_rule": pl.String,
+    "is_all_day": pl.Boolean, "is_private": pl.Boolean, "regarding_type": pl.String, "regarding_id": pl.String,
+    "is_followed": pl.Boolean, "open_count": pl.Int64, "link_click_count": pl.Int64, "attachment_count": pl.Int64,
+    "attachment_open_count": pl.Int64, "reply_count": pl.Int64, "direction": pl.String, "source_systems": pl.List(pl.String),
+    "source_ids": pl.List(pl.String), "ingested_at": INSTANT,
+}  # fmt: skip
+PARTICIPANT = {"activity_id": pl.String, "address": pl.String, "party_id": pl.String, "display_name": pl.String, "role": pl.String,
+               "response": pl.String}  # fmt: skip
+PARTY = {"activity_id": pl.String, "address": pl.String, "party_type": pl.String, "party_id": pl.String}
+SUBJECT = {"activity_id": pl.String, "subject": pl.String}
+COPY = {"activity_id": pl.String, "source": pl.String, "user_id": pl.String, "record_id": pl.String}
+ENGAGEMENT = {"opencount": "open_count", "linksclickedcount": "link_click_count", "attachmentcount": "attachment_count",
+              "attachmentopencount": "attachment_open_count", "replycount": "reply_count"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Activities:
+    """Rows of one activity type: ACTIVITY, PARTICIPANT, PARTY, SUBJECT, and the COPY records behind each activity."""
+
+    activity: pl.DataFrame
+    participant: pl.DataFrame
+    party: pl.DataFrame
+    subject: pl.DataFrame
+    copy: pl.DataFrame
+
+
+def parties(table: pl.DataFrame, first_address: pl.DataFrame) -> pl.DataFrame:
+    """Dataverse parties with an id or an address (N3): activity, activitypartyid, mask, party_type, party_id, address, name (null).
+
+    Without a usable `addressused` the address is the first of the record.
+    """
+    used = canonical(table, "addressused", "used")
+    first = first_address.rename({"party_type": "partyid_type", "party_id": "partyid", "address": "first"})
+    joined = used.join(first, on=["partyid_type", "partyid"], how="left")
+    return joined.select(
+        pl.col("activityid").alias("activity"),
+        "activitypartyid",
+        pl.col("participationtypemask").alias("mask"),
+        pl.col("partyid_type").alias("party_type"),
+        pl.col("partyid").alias("party_id"),
+        pl.coalesce("used", "first").alias("address"),
+        pl.lit(None, dtype=pl.String).alias("name"),
+    ).filter(pl.col("address").is_not_null() | pl.col("party_id").is_not_null())
+
+
+def with_named_senders(party: pl.DataFrame, emails: pl.DataFrame, first_address: pl.DataFrame) -> pl.DataFrame:
+    """`party` with `_emailsender_value` as the sender of emails that have no party with mask 1 (N19)."""
+    missing = emails.filter(pl.col("emailsender").is_not_null()).join(
+        party.filter(pl.col("mask") == 1), left_on="activityid", right_on="activity", how="anti"
+    )
+    named = missing.select(
+        pl.col("activityid").alias("activity"), pl.lit(1).cast(pl.Int64).alias("mask"),
+        pl.col("emailsender_type").alias("party_type"), pl.col("emailsender").alias("party_id"),
+    ).join(first_address, on=["party_type", "party_id"], how="left")  # fmt: skip
+    return pl.concat([party, named], how="diagonal")
+
+
+def participants(rows: pl.DataFrame) -> pl.DataFrame:
+    """One row an activity and address, or party where there is none, with its strongest role (N40).
+
+    `rows`: activity_id, address, party_id, name, role, response. The name is the smallest that is not empty.
+    """
+    ranked = rows.filter(pl.col("address").is_not_null() | pl.col("party_id").is_not_null()).with_columns(
+        pl.when(pl.col("address").is_null()).then("party_id").alias("party_id"),
+        pl.col("role").replace_strict(ROLES, list(range(len(ROLES))), return_dtype=pl.UInt8).alias("rank"),
+        pl.col("name").str.strip_chars().alias("name"),
+    )
+    merged = ranked.group_by("activity_id", "address", "party_id").agg(
+        pl.col("rank").min(),
+        pl.col("name").filter(pl.col("name") != "").min().alias("display_name"),
+        pl.col("response").drop_nulls().min(),
+    )
+    return merged.with_columns(
+        pl.col("rank").replace_strict(list(range(len(ROLES))), ROLES, return_dtype=pl.String).alias("role")
+    ).select(PARTICIPANT.keys())
+
+
+def party_rows(rows: pl.DataFrame, participant: pl.DataFrame) -> pl.DataFrame:
+    """Parties with an id whose address, or who themselves, take part: PARTY rows. `rows`: activity_id, address, party_type, party_id."""
+    known = rows.filter(pl.col("party_id").is_not_null()).select(PARTY.keys()).unique()
+    with_address = known.join(participant, on=["activity_id", "address"], how="semi")
+    without = known.filter(pl.col("address").is_null()).join(
+        participant.filter(pl.col("address").is_null()), on=["activity_id", "party_id"], how="semi"
+    )
+    return pl.concat([with_address, without])
+
+
+def regarding(rows: pl.DataFrame) -> pl.DataFrame:
+    """The one regarding of an activity (N48): activity_id, regarding_type, regarding_id.
+
+    `rows`: activity_id, activityid, modifiedon, regardingobjectid and its type.
+    """
+    named = rows.filter(pl.col("regardingobjectid").is_not_null())
+    latest = named.sort("activity_id", "modifiedon", "activityid", descending=[False, True, False], nulls_last=True)
+    return latest.unique("activity_id", keep="first", maintain_order=True).select(
+        "activity_id", pl.col("regardingobjectid_type").alias("regarding_type"), pl.col("regardingobjectid").alias("regarding_id")
+    )
+
+
+def provenance(copies: pl.DataFrame) -> pl.DataFrame:
+    """Where an activity comes from (N50): activity_id, source_systems, source_ids, ingested_at.
+
+    `copies`: activity_id, source, user_id, record_id, seen_at.
+    """
+    is_graph = pl.col("source") == "graph"
+    name = (
+        pl.when(is_graph).then(pl.format("graph:{}:{}", "user_id", "record_id")).otherwise(pl.format("dataverse:{}", "record_id"))
+    )
+    return (
+        copies.with_columns(name.alias("name"))
+        .group_by("activity_id")
+        .agg(
+            pl.col("source").unique().sort().alias("source_systems"),
+            pl.col("name").unique().sort().alias("source_ids"),
+            pl.col("seen_at").max().alias("ingested_at"),
+        )
+    )
+
+
+def completed_columns(activity: pl.DataFrame) -> pl.DataFrame:
+    """`activity` with every column of ACTIVITY: flags that do not apply are false, what is unknown is null (N47)."""
+    flags = ["is_automated", "is_bulk", "is_all_day", "is_private", "is_followed"]
+    missing = [
+        (pl.lit(False) if name in flags else pl.lit(None, dtype=kind)).alias(name)
+        for name, kind in ACTIVITY.items()
+        if name not in activity.columns
+    ]
+    return activity.with_columns(missing).select([pl.col(name).cast(kind) for name, kind in ACTIVITY.items()])
+
+
+def subject_rows(rows: pl.DataFrame) -> pl.DataFrame:
+    """Collected subjects that are not empty (N51)."""
+    return rows.filter(pl.col("subject").str.strip_chars() != "").select(SUBJECT.keys())
+
+
+def emails(
+    copies: mail.Copies,
+    crm_emails: pl.DataFrame,
+    party: pl.DataFrame,
+    owners: pl.DataFrame,
+    owner_address: pl.DataFrame,
+    tolerance_seconds: int,
+) -> tuple[Activities, pl.DataFrame]:
+    """All emails, and the assignment copy -> activity_id that threading needs."""
+    keys = mail.assign(copies.copies, copies.mentions, tolerance_seconds)
+    distinct = keys.select("key").unique()
+    distinct = distinct.with_columns(mail.activity_ids("email", distinct.get_column("key")))
+    # The key of an email is long; from here on its activity_id stands for it.
+    assigned = keys.join(distinct, on="key").select("copy", pl.col("activity_id").alias("key"))
+    held = copies.copies.join(assigned, on="copy")
+    sender = mail.senders(held)
+    rows = pl.concat(
+        [
+            copies.mentions.join(assigned, on="copy").select(
+                pl.col("key"), "address", "party_id", "name", pl.col("kind").alias("role")
+            ),
+            sender.select("key", "address", "party_id", "name", pl.lit("sender").alias("role")),
+        ]
+    )
+    received = held.filter((pl.col("source") == "graph") & ~pl.col("is_senders"))
+    extra = mail.delivered(received, rows, owners, owner_address)
+    rows = pl.concat([rows, extra.select("key", "address", pl.lit("delivered").alias("role"))], how="diagonal")
+    participant = participants(rows.rename({"key": "activity_id"}).with_columns(pl.lit(None, dtype=pl.String).alias("response")))
+
+    crm = held.filter(pl.col("source") == "dataverse").select(
+        pl.col("key").alias("activity_id"), pl.col("record_id").alias("activityid")
+    )
+    crm = crm.join(crm_emails, on="activityid")
+    engagement = crm.group_by("activity_id").agg(
+        pl.col("isemailfollowed").fill_null(False).any().alias("is_followed"),
+        *[pl.col(column).fill_null(0).max().alias(name) for column, name in ENGAGEMENT.items()],
+    )
+    activity = (
+        mail.email_times(held)
+        .join(mail.flags(held, sender), on="key")
+        .rename({"key": "activity_id"})
+        .join(regarding(crm), on="activity_id", how="left")
+        .join(engagement, on="activity_id", how="left")
+        .join(provenance(held.rename({"key": "activity_id"})), on="activity_id")
+        .with_columns(
+            pl.lit("email").alias("activity_type"),
+            pl.lit("completed").alias("source_state"),
+            pl.col("occurred_at").alias("ended_at"),
+            pl.col("is_followed").fill_null(False),
+            *[pl.col(name).fill_null(0) for name in ENGAGEMENT.values()],
+        )
+    )
+    deciding = pl.when(pl.col("is_senders")).then(0).when(pl.col("source") == "graph").then(1).otherwise(2)
+    first = (
+        held.with_columns(deciding.alias("rank"))
+        .sort("key", "rank", "sent_at", "user_id", "record_id")
+        .unique("key", keep="first", maintain_order=True)
+    )
+    named = crm.select("activity_id", pl.col("activityid").alias("activity"))
+    mine = named.join(party.filter(pl.col("mask").is_in([1, 2, 3, 4])), on="activity").select(PARTY.keys())
+    return (
+        Activities(
+            completed_columns(activity),
+            participant,
+            party_rows(mine, participant),
+            subject_rows(first.select(pl.col("key").alias("activity_id"), "subject")),
+            held.rename({"key": "activity_id"}).select(COPY.keys()),
+        ),
+        assigned.rename({"key": "activity_id"}),
+    )
+
+
+def calls_and_tasks(
+    table: pl.DataFrame, kind: str, party: pl.DataFrame, first_address: pl.DataFrame
+) -> tuple[Activities, pl.DataFrame]:
+    """Phone calls (`kind` phone_call) or tasks, and the outcome of every record (stream, user_id, record_id, outcome)."""
+    state = (
+        pl.when(pl.col("statecode") == 1)
+        .then(pl.lit("completed"))
+        .when(pl.col("statecode") == 2)
+        .then(pl.lit("cancelled"))
+        .otherwise(pl.lit("open"))
+    )
+    timed = table.hstack(decode(table.get_column("raw_payload"), {"subject": pl.String})).with_columns(
+        state.alias("source_state")
+    )
+    timed = timed.with_columns(
+        pl.coalesce(
+            pl.when(pl.col("source_state") == "completed").then(pl.col("actualend")), "scheduledend", "scheduledstart"
+        ).alias("occurred_at")
+    )
+    is_bad = pl.col("occurred_at").is_not_null() & ~in_range(pl.col("occurred_at"))
+    timed = timed.with_columns(
+        pl.when(is_bad).then(pl.lit("quarantined:year_out_of_range")).otherwise(pl.lit("kept")).alias("outcome")
+    )
+    outcomes = timed.select(
+        pl.col("raw_stream").alias("stream"),
+        pl.lit(None, dtype=pl.String).alias("user_id"),
+        pl.col("activityid").alias("record_id"),
+        "outcome",
+    )
+    held = timed.filter(pl.col("outcome") == "kept")
+    held = held.with_columns(mail.activity_ids(kind, held.get_column("activityid")))
+    spent = (pl.col("actualend") - pl.col("actualstart")).dt.total_seconds() / 60
+    incoming = (
+        pl.coalesce(pl.col("directioncode").not_(), pl.col("statuscode") == 4, pl.lit(False)) if kind == "phone_call" else None
+    )
+    copies = held.select(
+        "activity_id", pl.lit("dataverse").alias("source"), pl.lit(None, dtype=pl.String).alias("user_id"),
+        pl.col("activityid").alias("record_id"), pl.col("raw_received_at").alias("seen_at"),
+    )  # fmt: skip
+    activity = (
+        held.select(
+            "activity_id",
+            pl.lit(kind).alias("activity_type"),
+            "source_state",
+            "occurred_at",
+            pl.col("occurred_at").alias("ended_at"),
+            pl.max_horizontal(pl.coalesce(pl.col("actualdurationminutes"), spent, 0.0), 0.0).alias("duration_minutes"),
+            pl.col("regardingobjectid_type").alias("regarding_type"),
+            pl.col("regardingobjectid").alias("regarding_id"),
+            *(
+                [pl.when(incoming).then(pl.lit("incoming")).otherwise(pl.lit("outgoing")).alias("direction")]
+                if incoming is not None
+                else []
+            ),
+        )
+        .with_columns(pl.when(pl.col("regarding_id").is_not_null()).then("regarding_type").alias("regarding_type"))
+        .join(provenance(copies), on="activity_id")
+    )
+    owner = held.filter(pl.col("ownerid").is_not_null()).select(
+        "activity_id",
+        pl.col("ownerid_type").alias("party_type"),
+        pl.col("ownerid").alias("party_id"),
+        pl.lit("owner").alias("role"),
+    )
+    owner = owner.join(first_address, on=["party_type", "party_id"], how="left")
+    roles = pl.DataFrame({"mask": [1, 2], "role": ["from", "callee"]}, schema={"mask": pl.Int64, "role": pl.String})
+    named = (
+        held.select("activity_id", pl.col("activityid").alias("activity"))
+        if kind == "phone_call"
+        else held.clear().select("activity_id", pl.col("activityid").alias("activity"))
+    )
+    rows = pl.concat([named.join(party, on="activity").join(roles, on="mask"), owner], how="diagonal")
+    participant = participants(rows.with_columns(pl.lit(None, dtype=pl.String).alias("response")))
+    return (
+        Activities(
+            completed_columns(activity),
+            participant,
+            party_rows(rows, participant),
+            subject_rows(held.select("activity_id", "subject")),
+            copies.select(COPY.keys()),
+        ),
+        outcomes,
+    )

@@ -1,0 +1,96 @@
+"""Spelling of addresses, domains and ids (N1-N3, N13, N15)."""
+
+import re
+import unicodedata
+from functools import cache
+from importlib import resources
+from urllib.parse import urlsplit
+
+import idna
+import polars as pl
+
+_INSIDE = re.compile(r"<([^<>]*)>")
+_SCHEME = re.compile(r"(?:smtp|mailto):", re.IGNORECASE)
+
+
+def canonical_address(text: str | None) -> str | None:
+    """The one spelling of an address (N1), a legacy DN in lower case (N2), or None for what is neither (N3)."""
+    if not text:
+        return None
+    address = unicodedata.normalize("NFC", text).strip()
+    if inside := _INSIDE.findall(address):
+        address = inside[-1].strip()
+    if scheme := _SCHEME.match(address):
+        address = address[scheme.end() :].strip()
+    while len(address) > 1 and address[0] == address[-1] and address[0] in "'\"":
+        address = address[1:-1].strip()
+    address = address.lower()
+    if address.startswith("/o="):
+        return address
+    local, at, domain = address.rpartition("@")
+    return f"{local}@{canonical_domain(domain)}" if at else None
+
+
+def canonical_domain(text: str) -> str:
+    """A domain in lower case, without its final dot, in IDNA ASCII where that is possible."""
+    domain = text.strip().lower().removesuffix(".")
+    try:
+        return idna.encode(domain, uts46=True).decode()
+    except (idna.IDNAError, UnicodeError):
+        return domain
+
+
+def domain_of(address: pl.Expr) -> pl.Expr:
+    """The part after the last @, null for a legacy DN."""
+    return pl.when(address.str.starts_with("/o=")).then(None).otherwise(address.str.extract(r"@([^@]*)$"))
+
+
+def local_part_of(address: pl.Expr) -> pl.Expr:
+    """The part before the last @, null for a legacy DN."""
+    return pl.when(address.str.starts_with("/o=")).then(None).otherwise(address.str.extract(r"^(.*)@[^@]*$"))
+
+
+def website_domain(url: str | None) -> str | None:
+    """The host of a website without scheme, user, port, path and one leading `www.` (L9)."""
+    if not url or not url.strip():
+        return None
+    text = url.strip()
+    try:
+        host = urlsplit(text if "//" in text else f"//{text}").hostname
+    except ValueError:
+        return None
+    return canonical_domain(host.removeprefix("www.")) or None if host else None
+
+
+def canonical(frame: pl.DataFrame, column: str, into: str = "address") -> pl.DataFrame:
+    """`frame` with the canonical form of `column` as `into`; each distinct spelling is worked out once."""
+    spellings = frame.get_column(column).drop_nulls().unique()
+    known = pl.DataFrame(
+        {column: spellings, "__canonical": [canonical_address(s) for s in spellings.to_list()]},
+        schema={column: pl.String, "__canonical": pl.String},
+    )
+    joined = frame.join(known, on=column, how="left", maintain_order="left")
+    return joined.drop(into, strict=False).rename({"__canonical": into})
+
+
+def guid(expr: pl.Expr) -> pl.Expr:
+    """A GUID in lower case without braces; empty text is null (N13)."""
+    text = expr.str.strip_chars().str.strip_chars("{}").str.to_lowercase()
+    return pl.when(text != "").then(text)
+
+
+def message_id(expr: pl.Expr) -> pl.Expr:
+    """A message id without white space and enclosing angle brackets; empty is null (N15)."""
+    text = expr.str.replace_all(r"\s+", "")
+    for _ in range(4):
+        enclosed = text.str.starts_with("<") & text.str.ends_with(">") & (text.str.len_chars() > 1)
+        text = pl.when(enclosed).then(text.str.slice(1, text.str.len_chars() - 2)).otherwise(text)
+    return pl.when(text != "").then(text)
+
+
+@cache
+def free_mail_domains(*, hosts: bool = False) -> frozenset[str]:
+    """Domains that belong to no organisation (N7); `hosts` adds the shared web hosts."""
+    lines = resources.files(__package__).joinpath("data/free_mail_domains.csv").read_text().splitlines()[1:]
+    rows = [line.split(",") for line in lines]
+    return frozenset(domain for domain, kind in rows if hosts or kind == "free_mail")

@@ -1,0 +1,287 @@
+"""Dataverse tables, one typed row a record (`crm_<table>`), and what merging and missing annotations mean (N12, N13, L16, R7)."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from jobs.normalise import replay
+from jobs.normalise.addresses import guid
+from jobs.normalise.payload import boolean, decode, whole
+from jobs.normalise.times import INSTANT, instant
+
+LOOKUP = "@Microsoft.Dynamics.CRM.lookuplogicalname"
+LABEL = "@OData.Community.Display.V1.FormattedValue"
+MONEY = pl.Decimal(38, 10)
+
+ANYBODY = ("systemuser", "team", "contact", "lead", "account", "opportunity")
+TARGETS: dict[str, tuple[str, ...]] = {
+    "regardingobjectid": ("opportunity", "lead", "contact", "account"),
+    "customerid": ("contact", "account"),
+    "parentcustomerid": ("contact", "account"),
+    "ownerid": ("systemuser", "team"),
+    "partyid": ANYBODY,
+    "record1id": ANYBODY,
+    "record2id": ANYBODY,
+    "emailsender": ANYBODY,
+    "primarycontactid": ("contact",),
+    "parentcontactid": ("contact",),
+    "parentaccountid": ("account",),
+    "originatingleadid": ("lead",),
+    "opportunityid": ("opportunity",),
+    "businessunitid": ("businessunit",),
+    "owningbusinessunit": ("businessunit",),
+    "record1roleid": ("connectionrole",),
+    "record2roleid": ("connectionrole",),
+}
+"""Where the id of a lookup without annotation is looked for, in this order (L16)."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A Dataverse table: entity set, key column, and its further columns by kind.
+
+    Lookups become `<column>` and `<column>_type`; `labels` become `<column>_label`.
+    """
+
+    entity_set: str
+    key: str
+    columns: dict[str, str]
+    labels: tuple[str, ...] = ()
+
+    def schema(self) -> dict[str, pl.DataType]:
+        """Columns and types of the crm table."""
+        schema: dict[str, pl.DataType] = {self.key: pl.String()}
+        for name, kind in self.columns.items():
+            schema[name] = TYPES[kind]()
+            if kind == "lookup":
+                schema[f"{name}_type"] = pl.String()
+        return schema | {f"{name}_label": pl.String() for name in self.labels}
+
+
+TYPES = {
+    "text": pl.String,
+    "guid": pl.String,
+    "lookup": pl.String,
+    "int": pl.Int64,
+    "bool": pl.Boolean,
+    "number": pl.Float64,
+    "date": pl.Date,
+    "instant": lambda: INSTANT,
+    "money": lambda: MONEY,
+}
+
+
+def _table(entity_set: str, key: str, columns: str, labels: str = "") -> Table:
+    kinds = dict(part.split(":") for part in columns.split())
+    return Table(
+        entity_set, key, {name: kind for names, kind in kinds.items() for name in names.split(",")}, tuple(labels.split())
+    )
+
+
+_STATE = "statecode,statuscode:int createdon,modifiedon:instant"
+_MERGE = "emailaddress1,emailaddress2,emailaddress3:text ownerid,masterid:lookup merged:bool"
+
+TABLES: dict[str, Table] = {
+    "account": _table(
+        "accounts",
+        "accountid",
+        f"name,websiteurl,address1_country:text {_MERGE} {_STATE} primarycontactid,transactioncurrencyid,owningbusinessunit:lookup "
+        "industrycode,numberofemployees:int revenue,revenue_base:money",
+        "industrycode transactioncurrencyid owningbusinessunit",
+    ),
+    "contact": _table("contacts", "contactid", f"fullname,jobtitle:text {_MERGE} {_STATE} parentcustomerid:lookup"),
+    "lead": _table(
+        "leads",
+        "leadid",
+        f"fullname,companyname:text {_MERGE} {_STATE} leadsourcecode:int owningbusinessunit:lookup",
+        "leadsourcecode owningbusinessunit",
+    ),
+    "opportunity": _table(
+        "opportunities",
+        "opportunityid",
+        f"name,stepname:text {_STATE} customerid,parentaccountid,parentcontactid,originatingleadid,ownerid,owningbusinessunit,"
+        "transactioncurrencyid:lookup actualclosedate,estimatedclosedate:date "
+        "estimatedvalue,estimatedvalue_base,actualvalue,actualvalue_base:money",
+        "transactioncurrencyid owningbusinessunit",
+    ),
+    "opportunityclose": _table("opportunitycloses", "activityid", f"opportunityid:lookup actualend:instant {_STATE}"),
+    "systemuser": _table(
+        "systemusers",
+        "systemuserid",
+        "fullname,internalemailaddress,personalemailaddress,domainname:text azureactivedirectoryobjectid:guid isdisabled:bool "
+        "accessmode:int businessunitid:lookup createdon,modifiedon:instant",
+    ),
+    "businessunit": _table("businessunits", "businessunitid", "name:text"),
+    "team": _table("teams", "teamid", "name:text businessunitid:lookup"),
+    "teammembership": _table("teammemberships", "teammembershipid", "teamid,systemuserid:guid"),
+    "connection": _table(
+        "connections", "connectionid", "record1id,record2id,record1roleid,record2roleid:lookup statecode:int"
+    ),
+    "connectionrole": _table("connectionroles", "connectionroleid", "name:text"),
+    "email": _table(
+        "emails",
+        "activityid",
+        f"{_STATE} messageid,inreplyto,sender,subject_key:text senton,actualend:instant emailsender,regardingobjectid:lookup "
+        "isemailfollowed:bool opencount,linksclickedcount,attachmentcount,attachmentopencount,replycount:int",
+    ),
+    "appointment": _table(
+        "appointments",
+        "activityid",
+        f"{_STATE} scheduledstart,scheduledend,originalstartdate:instant scheduleddurationminutes:number "
+        "isalldayevent,ismapiprivate,isdraft:bool globalobjectid:text instancetypecode:int regardingobjectid:lookup",
+    ),
+    "recurringappointmentmaster": _table("recurringappointmentmasters", "activityid", "modifiedon:instant"),
+    "phonecall": _table(
+        "phonecalls",
+        "activityid",
+        f"{_STATE} directioncode:bool actualstart,actualend,scheduledstart,scheduledend:instant actualdurationminutes:number "
+        "regardingobjectid,ownerid:lookup",
+    ),
+    "task": _table(
+        "tasks",
+        "activityid",
+        f"{_STATE} actualstart,actualend,scheduledstart,scheduledend:instant actualdurationminutes:number "
+        "regardingobjectid,ownerid:lookup",
+    ),
+    "activityparty": _table(
+        "activityparties", "activitypartyid", "activityid:lookup partyid:lookup participationtypemask:int addressused:text"
+    ),
+}  # fmt: skip
+MERGING = ("account", "contact", "lead")
+OPEN_BY_DEFAULT = ("account", "contact", "lead", "connection", "opportunity")
+
+
+def read_table(rows: pl.DataFrame, table: Table, extra: dict[str, str] | None = None) -> pl.DataFrame:
+    """The latest version of every record of a table, typed, with `payload`, `received_at` and the place of its raw row.
+
+    `extra`: further columns by kind (text or number). Lookups without annotation have a null type still.
+    """
+    last = replay.last_known(rows, ["record_id"], merge=False)
+    last = last.join(replay.members(rows), on=["stream", "record_id"], how="semi").sort("record_id")
+    columns = {**table.columns, **(extra or {})}
+    fields: dict[str, pl.DataType] = {}
+    for name, kind in columns.items():
+        source = f"_{name}_value" if kind == "lookup" else name
+        fields[source] = pl.String()
+        if kind == "lookup":
+            fields[source + LOOKUP] = pl.String()
+    for name in table.labels:
+        fields[_label_source(name, columns)] = pl.String()
+    values = decode(last.get_column("payload"), fields)
+    typed = values.select(
+        last.get_column("record_id").alias(table.key),
+        *[_typed(name, kind) for name, kind in columns.items() if kind != "money"],
+        *[guid(pl.col(f"_{name}_value{LOOKUP}")).alias(f"{name}_type") for name, kind in columns.items() if kind == "lookup"],
+        *[pl.col(_label_source(name, columns)).alias(f"{name}_label") for name in table.labels],
+    ).with_columns(
+        *[_money(last.get_column("payload"), name) for name, kind in columns.items() if kind == "money"],
+    )
+    order = [*table.schema(), *(extra or {})]
+    place = ["stream", "run_id", "round", "page", "row", "payload", "received_at"]
+    return typed.select(order).hstack(last.select(pl.col(place).name.prefix("raw_")))
+
+
+def _label_source(name: str, columns: dict[str, str]) -> str:
+    return (f"_{name}_value" if columns[name] == "lookup" else name) + LABEL
+
+
+def _typed(name: str, kind: str) -> pl.Expr:
+    text = pl.col(f"_{name}_value" if kind == "lookup" else name)
+    typed = {
+        "text": lambda: text,
+        "guid": lambda: guid(text),
+        "lookup": lambda: guid(text),
+        "int": lambda: whole(text),
+        "bool": lambda: boolean(text),
+        "number": lambda: text.cast(pl.Float64, strict=False),
+        "date": lambda: text.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False),
+        "instant": lambda: instant(text),
+    }
+    return typed[kind]().alias(name)
+
+
+def _money(payload: pl.Series, name: str) -> pl.Series:
+    """Taken from the text of the payload: the digits of the source, not those of a double."""
+    digits = payload.str.extract(rf'"{name}"\s*:\s*"?(-?[0-9][0-9.]*(?:[eE][+-]?[0-9]+)?)')
+    plain = digits.cast(MONEY, strict=False)
+    return pl.select(pl.coalesce(plain, digits.cast(pl.Float64, strict=False).cast(MONEY, strict=False))).to_series().alias(name)
+
+
+def record_types(tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
+    """Every record of the tables that lookups name: type, id."""
+    names = dict.fromkeys(name for targets in TARGETS.values() for name in targets)
+    return pl.concat([tables[name].select(pl.lit(name).alias("type"), pl.col(TABLES[name].key).alias("id")) for name in names])
+
+
+def with_types(frame: pl.DataFrame, records: pl.DataFrame, lookups: list[str]) -> pl.DataFrame:
+    """`frame` with the missing `<lookup>_type` filled by looking for the id (L16)."""
+    for name in lookups:
+        targets = TARGETS.get(name)
+        missing = pl.col(f"{name}_type").is_null() & pl.col(name).is_not_null()
+        if targets is None or not frame.select(missing.any()).item():
+            continue
+        rank = pl.DataFrame({"type": targets, "rank": range(len(targets))})
+        found = records.join(rank, on="type").sort("rank").unique("id", keep="first", maintain_order=True)
+        frame = (
+            frame.join(
+                found.select(pl.col("id").alias(name), pl.col("type").alias("__found")),
+                on=name,
+                how="left",
+                maintain_order="left",
+            )
+            .with_columns(pl.coalesce(f"{name}_type", "__found").alias(f"{name}_type"))
+            .drop("__found")
+        )
+    return frame
+
+
+def masters(table: pl.DataFrame, key: str) -> pl.DataFrame:
+    """`table` with `master_id`: the end of the chain of merges, the own id where there is none (N12)."""
+    merged = table.filter(pl.col("merged").fill_null(False) & pl.col("masterid").is_not_null())
+    step = dict(merged.select(key, "masterid").iter_rows())
+    ends = [_end(start, step) for start in table.get_column(key).to_list()]
+    return table.with_columns(pl.Series("master_id", ends, dtype=pl.String))
+
+
+def _end(start: str, step: dict[str, str]) -> str:
+    seen = [start]
+    while (following := step.get(seen[-1])) is not None:
+        if following in seen:
+            return min(seen[seen.index(following) :])
+        seen.append(following)
+    return seen[-1]
+
+
+def read_tables(rows: pl.DataFrame, extra: dict[str, dict[str, str]] | None = None) -> dict[str, pl.DataFrame]:
+    """All Dataverse tables by logical name, from the Dataverse rows of the raw log.
+
+    Lookups are resolved, missing states filled (R7); account, contact and lead have `master_id`.
+    """
+    parts = rows.partition_by("stream", as_dict=True)
+    none = rows.clear()
+    tables = {
+        name: read_table(parts.get((table.entity_set,), none), table, (extra or {}).get(name)) for name, table in TABLES.items()
+    }
+    records = record_types(tables)
+    for name, table in TABLES.items():
+        frame = with_types(tables[name], records, [c for c, kind in table.columns.items() if kind == "lookup"])
+        if name in OPEN_BY_DEFAULT:
+            frame = frame.with_columns(pl.col("statecode").fill_null(0))
+        if name == "systemuser":
+            frame = frame.with_columns(pl.col("isdisabled").fill_null(False))
+        if name in MERGING:
+            frame = masters(frame, table.key)
+        tables[name] = frame
+    return tables
+
+
+def published(name: str, table: pl.DataFrame) -> pl.DataFrame:
+    """A table as `crm_<name>` shows it: without the place in the raw log."""
+    return table.drop(pl.selectors.starts_with("raw_")).sort(TABLES[name].key)
+
+
+def flagged_ids(table: pl.DataFrame, name: str, columns: list[str]) -> set[str]:
+    """Ids of the records of which one of the boolean `columns` is true."""
+    values = decode(table.get_column("raw_payload"), dict.fromkeys(columns, pl.String))
+    is_flagged = pl.any_horizontal([(pl.col(column) == "true").fill_null(False) for column in columns])
+    return set(table.filter(values.select(is_flagged).to_series()).get_column(TABLES[name].key).to_list())

@@ -1,0 +1,133 @@
+"""The normalise stage: from the raw log of a home to the snapshot of its normalised lake."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+from filelock import FileLock, Timeout
+
+from jobs.errors import RapportError
+from jobs.extract import log
+from jobs.normalise import snapshot
+from jobs.normalise.tables import Raw, Rules, normalised
+from jobs.privacy.opt_out import flag_columns, read_opt_out
+from jobs.settings import Settings
+
+BATCH_ROWS = 300_000
+KINDS = {"number": "number", "category": "text"}
+
+Progress = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class SnapshotReport:
+    """What a run of the stage left: the snapshot's id and facts, row counts by table."""
+
+    snapshot_id: str
+    tier: str
+    history_start: str | None
+    row_counts: dict[str, int]
+    conservation: dict[str, dict[str, int]]
+
+
+def normalise(home: Path, settings: Settings, run_id: str, progress: Progress | None = None) -> SnapshotReport:
+    """Bring `<home>/lake/normalised` up to date with the raw log, under one lock.
+
+    Raises RapportError when another run holds the lock or a setting cannot be read.
+    """
+    root = home / "lake" / "normalised"
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(root / ".lock", timeout=0):
+            return _run(home, root, settings, progress or (lambda *_: None))
+    except Timeout:
+        raise RapportError(f"another run is normalising in {home}: wait for it to end, then start again") from None
+
+
+def _run(home: Path, root: Path, settings: Settings, progress: Progress) -> SnapshotReport:
+    rules = Rules(
+        hash_key=settings.hash_key.get_secret_value(),
+        internal_domains=settings.internal_domains,
+        copy_tolerance_seconds=settings.copy_tolerance_seconds,
+        drop_deleted_mail=settings.drop_deleted_mail,
+        collect_subjects=settings.collect_subjects,
+        extra_columns={
+            attribute["name"]: KINDS.get(attribute.get("kind", ""), "text") for attribute in settings.similarity_attributes
+        },
+        opt_out=read_opt_out(settings.privacy_opt_out_file),
+        opt_out_flags=flag_columns(settings),
+    )
+    raw = read_raw(log.read_pages(home), progress)
+    result = normalised(raw, rules)
+    started = log.history_start(home)
+    facts = {
+        "conservation": by_family(result.conservation),
+        "tier": "enhanced" if raw.has_graph else "basic",
+        "history_start": started.isoformat() if started else None,
+        "internal_domains": result.internal_domains,
+    }
+    tables = {**result.tables, "conservation": result.conservation}
+    manifest = snapshot.write(root, tables, result.months, facts)
+    return SnapshotReport(
+        manifest["snapshot_id"], manifest["tier"], manifest["history_start"], manifest["row_counts"], manifest["conservation"]
+    )
+
+
+def read_raw(pages: pl.LazyFrame, progress: Progress = lambda *_: None) -> Raw:
+    """The rows of the raw log by what they are for; message streams are read a group of mailboxes at a time."""
+    streams = pages.group_by("source", "stream").agg(pl.len().alias("rows")).sort("source", "stream").collect(engine="streaming")
+    graph = streams.filter(pl.col("source") == "graph")
+
+    def rows_of(kind: str) -> pl.DataFrame:
+        names = graph.filter(pl.col("stream").str.split("/").list.first() == kind).get_column("stream")
+        return pages.filter(pl.col("stream").is_in(names.to_list())).collect() if len(names) else _none(pages)
+
+    groups = mailbox_groups(graph.filter(pl.col("stream").str.starts_with("messages/")))
+
+    def messages() -> Iterator[pl.DataFrame]:
+        for done, names in enumerate(groups):
+            progress(done, len(groups), "mailbox groups")
+            yield pages.filter(pl.col("stream").is_in(names)).collect()
+
+    return Raw(
+        dataverse=pages.filter(pl.col("source") == "dataverse").collect(),
+        users=rows_of("users"),
+        folders=rows_of("mailFolders"),
+        listed=rows_of("messageHeaders"),
+        calendars=rows_of("calendarView"),
+        messages=messages,
+        has_graph=not graph.is_empty(),
+    )
+
+
+def _none(pages: pl.LazyFrame) -> pl.DataFrame:
+    return pl.DataFrame(schema=pages.collect_schema())
+
+
+def mailbox_groups(streams: pl.DataFrame, limit: int = BATCH_ROWS) -> list[list[str]]:
+    """Streams of whole mailboxes, in groups of about `limit` rows."""
+    groups: list[list[str]] = []
+    size = 0
+    by_user = streams.with_columns(pl.col("stream").str.split("/").list.get(1).str.to_lowercase().alias("user"))
+    for part in by_user.partition_by("user", maintain_order=True):
+        rows = int(part.get_column("rows").sum())
+        if not groups or size + rows > limit:
+            groups.append([])
+            size = 0
+        groups[-1] += part.get_column("stream").to_list()
+        size += rows
+    return groups
+
+
+def by_family(conservation: pl.DataFrame) -> dict[str, dict[str, int]]:
+    """Row counts by outcome for each kind of stream, and `received`, their sum."""
+    told: dict[str, dict[str, int]] = {}
+    rows: Iterable[tuple[str, str, int]] = conservation.select(
+        pl.col("stream").str.split("/").list.first(), "outcome", "row_count"
+    ).iter_rows()
+    for family, outcome, count in rows:
+        counts = told.setdefault(family, {"received": 0})
+        counts[outcome] = counts.get(outcome, 0) + count
+        counts["received"] += count
+    return {family: dict(sorted(counts.items())) for family, counts in sorted(told.items())}

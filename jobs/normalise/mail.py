@@ -1,0 +1,538 @@
+"""Emails: copies in mailboxes and in Dataverse, which of them are one email, who wrote it to whom, machine mail (N14-N24, N37, N41)."""
+
+import hashlib
+from dataclasses import dataclass
+
+import polars as pl
+
+from jobs.normalise import replay
+from jobs.normalise.addresses import canonical, local_part_of, message_id
+from jobs.normalise.payload import PERSON, boolean, decode
+from jobs.normalise.subject import subject_key
+from jobs.normalise.times import INSTANT, in_range, instant
+
+PEOPLE = {"to": "toRecipients", "cc": "ccRecipients", "bcc": "bccRecipients", "reply_to": "replyTo"}
+MESSAGE = {
+    **dict.fromkeys(
+        [
+            "internetMessageId",
+            "conversationId",
+            "subject_key",
+            "subject",
+            "sentDateTime",
+            "receivedDateTime",
+            "isDraft",
+            "@odata.type",
+        ],
+        pl.String,
+    ),
+    "from": PERSON,
+    "sender": PERSON,
+    **dict.fromkeys(PEOPLE.values(), pl.List(PERSON)),
+    "internetMessageHeaders": pl.List(pl.Struct({"name": pl.String, "value": pl.String})),
+}
+LISTED = {"singleValueExtendedProperties": pl.List(pl.Struct({"id": pl.String, "value": pl.String}))}
+THREAD_PROPERTIES = ["string 0x1042", "string 0x1039"]
+
+RULES = ["auto_submitted", "x_autoreply", "precedence_auto_reply", "empty_return_path", "sender_address", "event_message",
+         "list_id", "list_unsubscribe", "feedback_id", "precedence_bulk"]  # fmt: skip
+"""What `machine_rule` may say, in the order in which signs are looked for; the first six set is_automated, the others is_bulk."""
+MACHINE_LOCAL_PARTS = ["mailer-daemon", "postmaster", "no-reply", "noreply", "donotreply", "do-not-reply"]
+
+MENTION = {"copy": pl.UInt32, "kind": pl.String, "position": pl.UInt32, "name": pl.String, "address": pl.String,
+           "party_id": pl.String}  # fmt: skip
+LINK = {"copy": pl.UInt32, "link": pl.String}
+COPY = {
+    "copy": pl.UInt32, "source": pl.String, "user_id": pl.String, "record_id": pl.String, "seen_at": INSTANT, "message_id": pl.String,
+    "conversation_id": pl.String, "subject_key": pl.String, "subject": pl.String, "sent_at": INSTANT, "is_senders": pl.Boolean,
+    "sender_address": pl.String, "sender_name": pl.String, "sender_party_id": pl.String, "is_rewritten": pl.Boolean,
+    "author_address": pl.String, "author_name": pl.String, "automated_rule": pl.Int32, "bulk_rule": pl.Int32,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Copies that count (COPY), whom they mention (MENTION: to, cc, bcc), the ids they refer to (LINK), and what became of every
+    record (stream, user_id, record_id, outcome: kept, ignored:<reason> or quarantined:<reason>)."""
+
+    copies: pl.DataFrame
+    mentions: pl.DataFrame
+    links: pl.DataFrame
+    outcomes: pl.DataFrame
+
+
+def placed(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of `<kind>/<user>/<folder>` streams with user_id and folder_id."""
+    parts = pl.col("stream").str.splitn("/", 3).struct
+    return rows.with_columns(
+        parts.field("field_1").str.to_lowercase().alias("user_id"), parts.field("field_2").alias("folder_id")
+    )
+
+
+def latest_messages(rows: pl.DataFrame) -> pl.DataFrame:
+    """Every message of the `messages/<user>/<folder>` rows as last known, with user_id and the folder_id where it was seen last (R6)."""
+    return replay.last_known(placed(rows), ["user_id", "record_id"], merge=True, restart=False)
+
+
+def latest_listed(rows: pl.DataFrame) -> pl.DataFrame:
+    """Every record of the list pass as last known: user_id, record_id, payload."""
+    last = replay.last_known(placed(rows), ["user_id", "record_id"], merge=True, restart=False)
+    return last.select("user_id", "record_id", "payload")
+
+
+def shut_outcomes(latest: pl.DataFrame) -> pl.DataFrame:
+    """Outcomes of records in the mailboxes of users who opted out (N55)."""
+    return latest.select("stream", "user_id", "record_id", pl.lit("ignored:opted_out").alias("outcome"))
+
+
+def graph_copies(
+    latest: pl.DataFrame,
+    listed: pl.DataFrame,
+    folders: pl.DataFrame,
+    owners: pl.DataFrame,
+    owner_address: pl.DataFrame,
+    hash_key: str,
+) -> Copies:
+    """Copies in mailboxes. `listed`: latest rows of the list pass (user_id, record_id, payload); owners: user_id, address."""
+    latest = latest.sort("user_id", "record_id").join(folders, on=["user_id", "folder_id"], how="left", maintain_order="left")
+    values = decode(latest.get_column("payload"), MESSAGE)
+    everything = (
+        latest.drop("payload")
+        .hstack(values)
+        .with_columns(
+            pl.col("sentDateTime").pipe(instant).alias("sent"), pl.col("receivedDateTime").pipe(instant).alias("received")
+        )
+        .with_columns(pl.coalesce("sent", "received").alias("sent_at"))
+    )
+    outcome = (
+        pl.when((boolean(pl.col("isDraft")) == True).fill_null(False)).then(pl.lit("ignored:draft"))  # noqa: E712
+        .when(pl.col("counts").fill_null(True).not_()).then(pl.lit("ignored:folder"))
+        .when(pl.col("sent_at").is_null()).then(pl.lit("quarantined:no_time"))
+        .when(in_range(pl.col("sent_at")).not_()).then(pl.lit("quarantined:year_out_of_range"))
+        .otherwise(pl.lit("kept"))
+    )  # fmt: skip
+    everything = everything.with_columns(outcome.alias("outcome"))
+    outcomes = everything.select("stream", "user_id", "record_id", "outcome")
+    counted = (
+        everything.filter(pl.col("outcome") == "kept").with_row_index("copy").with_columns(pl.col("is_sent").fill_null(False))
+    )
+    mentions = _mentions(counted)
+    headers = _headers(counted)
+    copies = counted.select(
+        "copy",
+        pl.lit("graph").alias("source"),
+        "user_id",
+        "record_id",
+        pl.col("received_at").alias("seen_at"),
+        message_id(pl.col("internetMessageId")).alias("message_id"),
+        pl.when(pl.col("conversationId").str.strip_chars() != "").then(pl.col("conversationId")).alias("conversation_id"),
+        pl.col("subject_key").fill_null(subject_key(None, hash_key)),
+        "subject",
+        "sent_at",
+        "is_sent",
+        pl.col("@odata.type").str.starts_with("#microsoft.graph.eventMessage").fill_null(False).alias("is_event_message"),
+    )
+    copies = _with_sender(copies, counted, mentions, headers, owners, owner_address)
+    copies = _with_signs(copies, headers)
+    return Copies(
+        copies.select(COPY.keys()).cast(COPY),
+        mentions.filter(pl.col("kind").is_in(["to", "cc", "bcc"])).select(MENTION.keys()).cast(MENTION),
+        pl.concat([_header_links(headers), _listed_links(copies, listed)]).unique(),
+        outcomes,
+    )
+
+
+def _mentions(counted: pl.DataFrame) -> pl.DataFrame:
+    """Recipients and Reply-To addresses: copy, kind, position, name, address, party_id (null)."""
+    parts = []
+    for kind, column in PEOPLE.items():
+        one = counted.select("copy", pl.col(column).alias("person")).filter(pl.col("person").list.len() > 0)
+        one = one.explode("person").with_columns(pl.int_range(pl.len()).over("copy").alias("position"))
+        person = pl.col("person").struct.field("emailAddress").struct
+        parts.append(
+            one.select(
+                "copy",
+                pl.lit(kind).alias("kind"),
+                pl.col("position").cast(pl.UInt32),
+                person.field("name"),
+                person.field("address").alias("text"),
+            )
+        )
+    mentioned = canonical(pl.concat(parts), "text").drop("text").filter(pl.col("address").is_not_null())
+    return mentioned.with_columns(pl.lit(None, dtype=pl.String).alias("party_id"))
+
+
+def _headers(counted: pl.DataFrame) -> pl.DataFrame:
+    """Message headers with a readable name and value: copy, name (lower case), value."""
+    listed = counted.select("copy", pl.col("internetMessageHeaders").alias("header")).filter(pl.col("header").list.len() > 0)
+    return (
+        listed.explode("header")
+        .select(
+            "copy",
+            pl.col("header").struct.field("name").str.strip_chars().str.to_lowercase().alias("name"),
+            pl.col("header").struct.field("value").str.strip_chars().alias("value"),
+        )
+        .drop_nulls()
+    )
+
+
+def _with_sender(
+    copies: pl.DataFrame,
+    counted: pl.DataFrame,
+    mentions: pl.DataFrame,
+    headers: pl.DataFrame,
+    owners: pl.DataFrame,
+    owner_address: pl.DataFrame,
+) -> pl.DataFrame:
+    """Adds sender (N19), whether the copy is the sender's (N18), and whether a list rewrote its From, with the author then (N20)."""
+    people = counted.select("copy", "user_id", "is_sent", *[
+        pl.col(role).struct.field("emailAddress").struct.field(field).alias(f"{role}_{field}")
+        for role in ("from", "sender") for field in ("name", "address")
+    ])  # fmt: skip
+    people = canonical(canonical(people, "from_address", "from"), "sender_address", "by")
+    people = people.join(owner_address.rename({"address": "owner"}), on="user_id", how="left", maintain_order="left")
+    owned = owners.with_columns(pl.lit(True).alias("is_own"))
+    for column in ("from", "by"):
+        mine = owned.rename({"address": column, "is_own": f"{column}_is_own"})
+        people = people.join(mine, on=["user_id", column], how="left", maintain_order="left")
+    people = people.select(
+        "copy",
+        (pl.col("is_sent") | pl.col("from_is_own").fill_null(False) | pl.col("by_is_own").fill_null(False)).alias("is_senders"),
+        pl.coalesce("from", "by", pl.when("is_sent").then(pl.col("owner"))).alias("sender_address"),
+        pl.when(pl.col("from").is_not_null()).then(pl.col("from_name")).when(pl.col("by").is_not_null()).then(pl.col("sender_name")).alias("sender_name"),
+    )  # fmt: skip
+    lists = _list_addresses(headers)
+    has_list = (
+        headers.filter(pl.col("name").is_in(["list-id", "list-post"])).select("copy", pl.lit(True).alias("has_list")).unique()
+    )
+    origin = people.select("copy", "sender_address")
+    is_list = (
+        lists.join(origin, on="copy")
+        .filter(pl.col("address") == pl.col("sender_address"))
+        .select("copy", pl.lit(True).alias("is_list"))
+        .unique()
+    )
+    others = mentions.join(origin, on="copy")
+    among = (
+        others.filter(pl.col("kind").is_in(["to", "cc"]) & (pl.col("address") == pl.col("sender_address")))
+        .select("copy", pl.lit(True).alias("is_among"))
+        .unique()
+    )
+    elsewhere = others.filter((pl.col("kind") == "reply_to") & (pl.col("address") != pl.col("sender_address")))
+    author = (
+        elsewhere.join(lists, on=["copy", "address"], how="anti")
+        .sort("copy", "position")
+        .unique("copy", keep="first", maintain_order=True)
+        .select("copy", pl.col("address").alias("reply_address"), pl.col("name").alias("reply_name"))
+    )
+    for facts in (has_list, is_list, among, elsewhere.select("copy", pl.lit(True).alias("replies_elsewhere")).unique(), author):
+        people = people.join(facts, on="copy", how="left", maintain_order="left")
+    yes = lambda name: pl.col(name).fill_null(False)  # noqa: E731
+    via = pl.col("sender_name").str.contains(r" via \S.*$").fill_null(False)
+    people = people.with_columns(
+        (
+            pl.col("sender_address").is_not_null()
+            & ((yes("has_list") & (via | yes("is_list"))) | (yes("is_among") & yes("replies_elsewhere")))
+        ).alias("is_rewritten"),
+        pl.coalesce("reply_address", "sender_address").alias("author_address"),
+        pl.when(pl.col("reply_address").is_not_null())
+        .then(pl.col("reply_name"))
+        .otherwise(pl.col("sender_name"))
+        .alias("author_name"),
+        pl.lit(None, dtype=pl.String).alias("sender_party_id"),
+    )
+    return copies.join(people, on="copy", how="left", maintain_order="left")
+
+
+def _list_addresses(headers: pl.DataFrame) -> pl.DataFrame:
+    """Addresses in List-Post headers: copy, address."""
+    posts = headers.filter(pl.col("name") == "list-post")
+    texts = posts.select(
+        "copy",
+        pl.when(pl.col("value").str.contains("<", literal=True))
+        .then(pl.col("value").str.extract_all(r"<[^<>]*>"))
+        .otherwise(pl.concat_list("value"))
+        .alias("text"),
+    ).explode("text")
+    texts = texts.with_columns(pl.col("text").str.strip_chars("<> ").str.replace(r"\?.*$", ""))
+    return canonical(texts, "text").filter(pl.col("address").is_not_null()).select("copy", "address").unique()
+
+
+def _with_signs(copies: pl.DataFrame, headers: pl.DataFrame) -> pl.DataFrame:
+    """Adds the first automatic and the first bulk sign of a copy as places in RULES (N22, N23)."""
+    name, value = pl.col("name"), pl.col("value").str.to_lowercase()
+    submitted = value.str.split(";").list.first().str.strip_chars()
+    sign = (
+        pl.when((name == "auto-submitted") & ~submitted.is_in(["", "no"])).then(0)
+        .when(name.is_in(["x-autoreply", "x-autorespond"])).then(1)
+        .when((name == "precedence") & (value == "auto_reply")).then(2)
+        .when((name == "return-path") & value.is_in(["", "<>"])).then(3)
+        .when(name == "list-id").then(6)
+        .when(name == "list-unsubscribe").then(7)
+        .when(name == "feedback-id").then(8)
+        .when((name == "precedence") & value.is_in(["bulk", "list", "junk"])).then(9)
+    )  # fmt: skip
+    signs = headers.select("copy", sign.cast(pl.Int32).alias("sign")).drop_nulls()
+    firsts = signs.group_by("copy").agg(
+        pl.col("sign").filter(pl.col("sign") < 6).min().alias("automated_rule"),
+        pl.col("sign").filter(pl.col("sign") >= 6).min().alias("bulk_rule"),
+    )
+    event = pl.when(pl.col("is_event_message")).then(RULES.index("event_message"))
+    return copies.join(firsts, on="copy", how="left", maintain_order="left").with_columns(
+        pl.min_horizontal(pl.col("automated_rule"), event).cast(pl.Int32).alias("automated_rule")
+    )
+
+
+def reference_ids(frame: pl.DataFrame, column: str) -> pl.DataFrame:
+    """The message ids in a text: those in angle brackets, else the parts between blanks and commas that hold an @ (N25).
+
+    Returns copy, link.
+    """
+    text = pl.col(column)
+    bracketed = text.str.extract_all(r"<[^<>]*>")
+    loose = text.str.replace_all(r"[\s,]+", " ").str.strip_chars().str.split(" ")
+    found = frame.select("copy", pl.when(bracketed.list.len() > 0).then(bracketed).otherwise(loose).alias("link"))
+    found = found.filter(pl.col("link").list.len() > 0).explode("link")
+    has_at = pl.col("link").str.contains("@", literal=True) | pl.col("link").str.starts_with("<")
+    return found.filter(has_at).select("copy", message_id(pl.col("link")).alias("link")).drop_nulls().cast(LINK)
+
+
+def _header_links(headers: pl.DataFrame) -> pl.DataFrame:
+    return reference_ids(headers.filter(pl.col("name").is_in(["in-reply-to", "references"])), "value")
+
+
+def _listed_links(copies: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
+    if listed.is_empty():
+        return pl.DataFrame(schema=LINK)
+    known = listed.select("user_id", "record_id").hstack(decode(listed.get_column("payload"), LISTED))
+    known = known.join(copies.select("user_id", "record_id", "copy"), on=["user_id", "record_id"])
+    held = known.select("copy", pl.col("singleValueExtendedProperties").alias("property")).filter(
+        pl.col("property").list.len() > 0
+    )
+    properties = held.explode("property").select(
+        "copy",
+        pl.col("property").struct.field("id").str.to_lowercase().alias("id"),
+        pl.col("property").struct.field("value").alias("value"),
+    )
+    return reference_ids(properties.filter(pl.col("id").is_in(THREAD_PROPERTIES) & pl.col("value").is_not_null()), "value")
+
+
+def dataverse_copies(emails: pl.DataFrame, parties: pl.DataFrame, hash_key: str) -> Copies:
+    """Copies in Dataverse: completed emails but those pending or sending (N37). `parties`: those of `activities.parties`."""
+    values = decode(emails.get_column("raw_payload"), {"subject": pl.String})
+    counts = (pl.col("statecode") == 1).fill_null(False) & ~pl.col("statuscode").is_in([6, 7]).fill_null(False)
+    everything = emails.hstack(values).with_columns(pl.coalesce("senton", "actualend", "createdon").alias("sent_at"))
+    outcome = (
+        pl.when(counts.not_()).then(pl.lit("ignored:state"))
+        .when(pl.col("sent_at").is_null()).then(pl.lit("quarantined:no_time"))
+        .when(in_range(pl.col("sent_at")).not_()).then(pl.lit("quarantined:year_out_of_range"))
+        .otherwise(pl.lit("kept"))
+    )  # fmt: skip
+    everything = everything.with_columns(outcome.alias("outcome"))
+    counted = everything.filter(pl.col("outcome") == "kept").sort("activityid").with_row_index("copy")
+    own = parties.join(counted.select(pl.col("activityid").alias("activity"), "copy"), on="activity")
+    senders = (
+        own.filter(pl.col("mask") == 1)
+        .sort("copy", pl.col("address").is_null(), "activitypartyid")
+        .unique("copy", keep="first", maintain_order=True)
+    )
+    counted = counted.join(
+        senders.select("copy", pl.col("address").alias("party_address"), pl.col("name").alias("party_name"), "party_id", pl.lit(True).alias("has_party")),
+        on="copy", how="left", maintain_order="left",
+    )  # fmt: skip
+    counted = canonical(counted, "sender", "text_address")
+    has_party = pl.col("has_party").fill_null(False)
+    copies = counted.select(
+        "copy",
+        pl.lit("dataverse").alias("source"),
+        pl.lit(None, dtype=pl.String).alias("user_id"),
+        pl.col("activityid").alias("record_id"),
+        pl.col("raw_received_at").alias("seen_at"),
+        message_id(pl.col("messageid")).alias("message_id"),
+        pl.lit(None, dtype=pl.String).alias("conversation_id"),
+        pl.col("subject_key").fill_null(subject_key(None, hash_key)),
+        "subject",
+        "sent_at",
+        pl.lit(False).alias("is_senders"),
+        pl.when(has_party).then("party_address").otherwise("text_address").alias("sender_address"),
+        pl.when(has_party).then("party_name").alias("sender_name"),
+        pl.when(has_party & pl.col("party_address").is_null()).then("party_id").alias("sender_party_id"),
+        pl.lit(False).alias("is_rewritten"),
+        *[pl.lit(None, dtype=COPY[name]).alias(name) for name in ("author_address", "author_name", "automated_rule", "bulk_rule")],
+    )  # fmt: skip
+    kinds = pl.DataFrame({"mask": [2, 3, 4], "kind": ["to", "cc", "bcc"]}, schema={"mask": pl.Int64, "kind": pl.String})
+    mentions = own.join(kinds, on="mask").select(
+        "copy",
+        "kind",
+        pl.lit(0).alias("position"),
+        "name",
+        "address",
+        pl.when(pl.col("address").is_null()).then("party_id").alias("party_id"),
+    )
+    return Copies(
+        copies.select(COPY.keys()).cast(COPY),
+        mentions.select(MENTION.keys()).cast(MENTION),
+        reference_ids(counted.filter(pl.col("inreplyto").is_not_null()), "inreplyto").unique(),
+        everything.select(
+            pl.col("raw_stream").alias("stream"),
+            pl.lit(None, dtype=pl.String).alias("user_id"),
+            pl.col("activityid").alias("record_id"),
+            "outcome",
+        ),
+    )
+
+
+def without(parts: Copies, dropped: pl.DataFrame) -> Copies:
+    """`parts` less the copies in `dropped` (user_id, record_id), which were deleted at the source (N54)."""
+    key = ["user_id", "record_id"]
+    copies = parts.copies.join(dropped, on=key, how="anti", maintain_order="left").drop("copy").with_row_index("new")
+    numbers = copies.join(parts.copies.select("copy", *key), on=key).select("copy", "new")
+    outcome = (
+        pl.when(pl.col("is_dropped").fill_null(False) & (pl.col("outcome") == "kept"))
+        .then(pl.lit("ignored:deleted"))
+        .otherwise("outcome")
+    )
+    outcomes = parts.outcomes.join(dropped.with_columns(pl.lit(True).alias("is_dropped")), on=key, how="left")
+    return Copies(
+        copies.rename({"new": "copy"}).select(COPY.keys()).cast(COPY),
+        parts.mentions.join(numbers, on="copy").drop("copy").rename({"new": "copy"}).select(MENTION.keys()).cast(MENTION),
+        parts.links.join(numbers, on="copy").select(pl.col("new").cast(pl.UInt32).alias("copy"), "link"),
+        outcomes.with_columns(outcome.alias("outcome")).drop("is_dropped"),
+    )
+
+
+def together(parts: list[Copies]) -> Copies:
+    """Several batches of copies as one, renumbered."""
+    shifted: dict[str, list[pl.DataFrame]] = {"copies": [], "mentions": [], "links": [], "outcomes": []}
+    offset = 0
+    for part in parts:
+        for name in ("copies", "mentions", "links"):
+            frame = getattr(part, name)
+            shifted[name].append(frame.with_columns((pl.col("copy") + offset).cast(pl.UInt32)))
+        shifted["outcomes"].append(part.outcomes)
+        offset += part.copies.height
+    return Copies(**{name: pl.concat(frames) for name, frames in shifted.items()})
+
+
+def assign(copies: pl.DataFrame, mentions: pl.DataFrame, tolerance_seconds: int) -> pl.DataFrame:
+    """Which copies are one email (N15-N17): copy, key (the text that activity_id is made of, N42)."""
+    with_id = copies.filter(pl.col("message_id").is_not_null())
+    without = copies.filter(pl.col("message_id").is_null())
+    keyed = with_id.select("copy", pl.col("message_id").alias("key"))
+    if without.is_empty():
+        return keyed
+    hints = without.select("sender_address", "subject_key").unique()
+    likely = with_id.join(hints, on=["sender_address", "subject_key"], how="semi", nulls_equal=True)
+    times = email_times(
+        with_id.join(likely.select("message_id").unique(), on="message_id", how="semi").with_columns(
+            pl.col("message_id").alias("key")
+        )
+    )
+    content = content_keys(pl.concat([likely, without]), mentions)
+    candidates = (
+        likely.select("copy", "message_id")
+        .join(content, on="copy")
+        .select("content_key", pl.col("message_id").alias("key"))
+        .unique()
+    )
+    candidates = candidates.join(times, on="key")
+    loose = without.select("copy", "sent_at").join(content, on="copy")
+    distance = (pl.col("occurred_at") - pl.col("sent_at")).dt.total_seconds().abs()
+    joined = (
+        loose.join(candidates, on="content_key")
+        .with_columns(distance.alias("distance"))
+        .filter(pl.col("distance") <= tolerance_seconds)
+        .sort("copy", "distance", "occurred_at", "key")
+        .unique("copy", keep="first", maintain_order=True)
+        .select("copy", "key")
+    )
+    alone = loose.join(joined, on="copy", how="anti").select(
+        "copy", (pl.col("content_key") + "|" + pl.col("sent_at").dt.strftime("%Y-%m-%dT%H:%M:%SZ")).alias("key")
+    )
+    return pl.concat([keyed, joined, alone])
+
+
+def content_keys(copies: pl.DataFrame, mentions: pl.DataFrame) -> pl.DataFrame:
+    """Sender, subject and recipients of a copy as one text (N17): copy, content_key."""
+    named = (
+        mentions.filter(pl.col("kind").is_in(["to", "cc"]) & pl.col("address").is_not_null()).select("copy", "address").unique()
+    )
+    recipients = named.sort("copy", "address").group_by("copy").agg(pl.col("address").str.join(",").alias("recipients"))
+    joined = copies.select("copy", "sender_address", "subject_key").join(recipients, on="copy", how="left")
+    return joined.select(
+        "copy",
+        pl.concat_str(pl.col("sender_address", "subject_key", "recipients").fill_null(""), separator="|").alias("content_key"),
+    )
+
+
+def email_times(copies: pl.DataFrame) -> pl.DataFrame:
+    """When each email was sent (N21): key, occurred_at."""
+    rank = pl.when(pl.col("is_senders")).then(0).when(pl.col("source") == "graph").then(1).otherwise(2)
+    ranked = copies.select("key", rank.cast(pl.UInt8).alias("rank"), "sent_at")
+    best = pl.col("rank") == pl.col("rank").min()
+    return ranked.group_by("key").agg(pl.col("sent_at").filter(best).min().alias("occurred_at"))
+
+
+def activity_ids(kind: str, keys: pl.Series) -> pl.Series:
+    """Stable ids of activities from their keys (N42)."""
+    return pl.Series(
+        "activity_id", [hashlib.sha256(f"{kind}:{key}".encode()).hexdigest()[:32] for key in keys.to_list()], dtype=pl.String
+    )
+
+
+def senders(copies: pl.DataFrame) -> pl.DataFrame:
+    """The one sender of every email that has one (N19, N20): key, address, party_id, name."""
+    named = copies.filter(pl.col("sender_address").is_not_null() | pl.col("sender_party_id").is_not_null())
+    rank = (
+        pl.when(pl.col("is_senders")).then(0)
+        .when((pl.col("source") == "graph") & ~pl.col("is_rewritten")).then(1)
+        .when(pl.col("source") == "graph").then(2)
+        .otherwise(3)
+    )  # fmt: skip
+    chosen = (
+        named.with_columns(rank.alias("rank"))
+        .sort("key", "rank", "sent_at", "user_id", "record_id")
+        .unique("key", keep="first", maintain_order=True)
+    )
+    is_list = pl.col("rank") == 2
+    return chosen.select(
+        "key",
+        pl.when(is_list).then("author_address").otherwise("sender_address").alias("address"),
+        pl.col("sender_party_id").alias("party_id"),
+        pl.when(is_list).then("author_name").otherwise("sender_name").alias("name"),
+    )
+
+
+def flags(copies: pl.DataFrame, sender: pl.DataFrame) -> pl.DataFrame:
+    """Machine mail (N22, N23): key, is_automated, is_bulk, machine_rule."""
+    is_graph = pl.col("source") == "graph"
+    seen = copies.group_by("key").agg(
+        pl.col("automated_rule").min(),
+        pl.col("bulk_rule").min(),
+        (is_graph.any() & (pl.col("bulk_rule").is_not_null() | ~is_graph).all()).alias("is_bulk"),
+    )
+    machine = local_part_of(pl.col("address")).is_in(MACHINE_LOCAL_PARTS).fill_null(False)
+    machine_senders = sender.filter(machine).select("key", pl.lit(RULES.index("sender_address")).alias("by_sender"))
+    first = pl.min_horizontal("automated_rule", "by_sender")
+    rule = pl.coalesce(first, pl.when(pl.col("is_bulk")).then(pl.col("bulk_rule")))
+    return seen.join(machine_senders, on="key", how="left").select(
+        "key",
+        first.is_not_null().alias("is_automated"),
+        "is_bulk",
+        rule.cast(pl.Int32).replace_strict(list(range(len(RULES))), RULES, return_dtype=pl.String).alias("machine_rule"),
+    )
+
+
+def delivered(received: pl.DataFrame, rows: pl.DataFrame, owners: pl.DataFrame, owner_address: pl.DataFrame) -> pl.DataFrame:
+    """Owners of mailboxes with a copy that no row names yet (N31, N41): key, user_id, address.
+
+    `received`: key, user_id; `rows`: key, address of the participants.
+    """
+    mailboxes = received.select("key", "user_id").unique()
+    own = mailboxes.join(owners, on="user_id")
+    named = own.join(rows.select("key", "address").unique(), on=["key", "address"], how="semi").select("key", "user_id").unique()
+    return (
+        mailboxes.join(named, on=["key", "user_id"], how="anti")
+        .join(owner_address, on="user_id")
+        .select("key", "user_id", "address")
+    )

@@ -1,0 +1,416 @@
+"""Meetings: copies in calendars and in Dataverse, which of them are one, who was invited and answered what (N27-N36, N49)."""
+
+from dataclasses import dataclass
+
+import orjson
+import polars as pl
+
+from jobs.normalise import mail, replay
+from jobs.normalise.activities import COPY as SOURCE_COPY
+from jobs.normalise.activities import Activities, completed_columns, participants, party_rows, provenance, regarding, subject_rows
+from jobs.normalise.addresses import canonical
+from jobs.normalise.payload import ANSWER, LOCAL_TIME, PERSON, boolean, decode
+from jobs.normalise.times import INSTANT, in_range, instant, zoned_instant
+
+HEX_UID = "040000008200E00074C5B7101A82E008"
+FOREIGN_UID = "7643616C2D55696401000000"
+"""`vCal-Uid`, 1: what precedes the UID of another calendar system in the data part of a hex UID (N28)."""
+
+EVENT = {
+    **dict.fromkeys(
+        [
+            "iCalUId",
+            "type",
+            "originalStart",
+            "isAllDay",
+            "isCancelled",
+            "isOrganizer",
+            "sensitivity",
+            "lastModifiedDateTime",
+            "subject",
+        ],
+        pl.String,
+    ),
+    "start": LOCAL_TIME,
+    "end": LOCAL_TIME,
+    "organizer": PERSON,
+    "attendees": pl.List(
+        pl.Struct({"type": pl.String, "status": ANSWER, **{field.name: field.dtype for field in PERSON.fields}})
+    ),
+    "responseStatus": ANSWER,
+}
+NOT_OF_MASTER = ("id", "type", "seriesMasterId", "start", "end", "originalStart")
+ANSWERS = {"accepted": "accepted", "organizer": "accepted", "tentativelyaccepted": "tentative", "declined": "declined"}
+
+COPY = {
+    "copy": pl.UInt32, "source": pl.String, "user_id": pl.String, "record_id": pl.String, "seen_at": INSTANT, "key": pl.String,
+    "start_at": INSTANT, "end_at": INSTANT, "is_all_day": pl.Boolean, "is_cancelled": pl.Boolean, "is_completed": pl.Boolean,
+    "is_organizers": pl.Boolean, "modified_at": INSTANT, "is_private": pl.Boolean, "response": pl.String, "subject": pl.String,
+    "organizer_address": pl.String, "organizer_party_id": pl.String, "organizer_name": pl.String,
+}  # fmt: skip
+ATTENDEE = {
+    "copy": pl.UInt32,
+    "address": pl.String,
+    "party_id": pl.String,
+    "name": pl.String,
+    "role": pl.String,
+    "response": pl.String,
+    "answered_at": INSTANT,
+}
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Copies that count (COPY), whom they invite (ATTENDEE, role resource included), and what became of every record."""
+
+    copies: pl.DataFrame
+    attendees: pl.DataFrame
+    outcomes: pl.DataFrame
+
+
+def latest_events(rows: pl.DataFrame, last: pl.DataFrame) -> pl.DataFrame:
+    """Every event of the `calendarView/<user>` rows as last known (`last`), its master's values filled in (N33), with user_id, is_master and
+    the columns of EVENT, start_at, end_at and whether their zones are known; events that are gone are left out (N36, N54)."""
+    last = last.sort("stream", "record_id")
+    kinds = decode(last.get_column("payload"), {"type": pl.String, "seriesMasterId": pl.String})
+    last = last.hstack(kinds.rename({"type": "kind", "seriesMasterId": "master"}))
+    last = last.with_columns((pl.col("kind") == "seriesMaster").fill_null(False).alias("is_master"))
+    masters = last.filter("is_master").select(
+        "stream", pl.col("record_id").alias("master"), pl.col("payload").alias("master_payload")
+    )
+    last = last.join(masters, on=["stream", "master"], how="left", maintain_order="left")
+    filled = [
+        text if master is None or is_master else _filled(text, master)
+        for text, master, is_master in last.select("payload", "master_payload", "is_master").iter_rows()
+    ]
+    values = decode(pl.Series("payload", filled, dtype=pl.String), EVENT)
+    events = last.drop("master_payload", "kind", "master").hstack(values)
+    for name in ("start", "end"):
+        part = pl.col(name).struct
+        events = events.with_columns(part.field("dateTime").alias("__text"), part.field("timeZone").alias("__zone_name"))
+        events = zoned_instant(events, "__text", "__zone_name", f"{name}_at").drop("__text", "__zone_name")
+    events = events.with_columns(
+        pl.coalesce("end_at", pl.when(pl.col("end_at_zone_known")).then(pl.col("start_at"))).alias("end_at")
+    )
+    present = replay.members(rows, events.select("stream", "record_id", "start_at", "end_at"))
+    return events.join(present, on=["stream", "record_id"], how="semi", maintain_order="left").with_columns(
+        pl.col("stream").str.split("/").list.get(1).str.to_lowercase().alias("user_id")
+    )
+
+
+def _filled(occurrence: str, master: str) -> str:
+    above = orjson.loads(master)
+    return orjson.dumps({**{k: v for k, v in above.items() if k not in NOT_OF_MASTER}, **orjson.loads(occurrence)}).decode()
+
+
+def graph_copies(events: pl.DataFrame) -> Copies:
+    """Copies in calendars, from `latest_events`."""
+    outcome = (
+        pl.when("is_master").then(pl.lit("ignored:master"))
+        .when(~pl.col("start_at_zone_known") | ~pl.col("end_at_zone_known")).then(pl.lit("quarantined:unknown_zone"))
+        .when(pl.col("start_at").is_null()).then(pl.lit("quarantined:no_time"))
+        .when(~in_range(pl.col("start_at")) | ~in_range(pl.col("end_at"))).then(pl.lit("quarantined:year_out_of_range"))
+        .when(pl.col("end_at") < pl.col("start_at")).then(pl.lit("quarantined:end_before_start"))
+        .otherwise(pl.lit("kept"))
+    )  # fmt: skip
+    events = events.with_columns(outcome.alias("outcome"))
+    counted = events.filter(pl.col("outcome") == "kept").sort("user_id", "record_id").with_row_index("copy")
+    counted = with_uid(counted, "iCalUId").with_columns(
+        pl.col("organizer").struct.field("emailAddress").struct.field("address").alias("organizer_text")
+    )
+    counted = canonical(counted, "organizer_text", "organizer_address")
+    is_instance = pl.col("type").is_in(["occurrence", "exception"]) | pl.col("uid_has_date")
+    original = pl.coalesce(pl.col("originalStart").pipe(instant), "start_at")
+    copies = counted.select(
+        "copy",
+        pl.lit("graph").alias("source"),
+        "user_id",
+        "record_id",
+        pl.col("received_at").alias("seen_at"),
+        _key(is_instance, original, pl.format("{}/{}", "user_id", "record_id")),
+        "start_at",
+        "end_at",
+        boolean(pl.col("isAllDay")).fill_null(False).alias("is_all_day"),
+        boolean(pl.col("isCancelled")).fill_null(False).alias("is_cancelled"),
+        pl.lit(False).alias("is_completed"),
+        boolean(pl.col("isOrganizer")).fill_null(False).alias("is_organizers"),
+        pl.col("lastModifiedDateTime").pipe(instant).alias("modified_at"),
+        (pl.col("sensitivity").str.to_lowercase() == "private").fill_null(False).alias("is_private"),
+        _answer(pl.col("responseStatus").struct.field("response")).alias("response"),
+        "subject",
+        "organizer_address",
+        pl.lit(None, dtype=pl.String).alias("organizer_party_id"),
+        pl.col("organizer").struct.field("emailAddress").struct.field("name").alias("organizer_name"),
+    )
+    invited = (
+        counted.select("copy", pl.col("attendees").alias("person")).filter(pl.col("person").list.len() > 0).explode("person")
+    )
+    person = pl.col("person").struct
+    attendees = invited.select(
+        "copy",
+        person.field("emailAddress").struct.field("address").alias("text"),
+        pl.lit(None, dtype=pl.String).alias("party_id"),
+        person.field("emailAddress").struct.field("name").alias("name"),
+        person.field("type").str.to_lowercase().alias("type"),
+        _answer(person.field("status").struct.field("response")).alias("response"),
+        person.field("status").struct.field("time").pipe(instant).alias("answered_at"),
+    )
+    role = pl.when(pl.col("type").is_in(["optional", "resource"])).then("type").otherwise(pl.lit("required")).alias("role")
+    attendees = canonical(attendees, "text").filter(pl.col("address").is_not_null()).with_columns(role)
+    return Copies(
+        copies.select(COPY.keys()).cast(COPY),
+        attendees.select(ATTENDEE.keys()).cast(ATTENDEE),
+        events.select("stream", "user_id", "record_id", "outcome"),
+    )
+
+
+def dataverse_copies(appointments: pl.DataFrame, party: pl.DataFrame) -> Copies:
+    """Appointments of Dataverse; drafts and series masters are none (N33, N37)."""
+    minutes = pl.max_horizontal(pl.col("scheduleddurationminutes").fill_null(0.0), 0.0)
+    lasting = pl.col("scheduledstart") + pl.duration(seconds=(minutes * 60).cast(pl.Int64))
+    timed = appointments.hstack(decode(appointments.get_column("raw_payload"), {"subject": pl.String})).with_columns(
+        pl.coalesce("scheduledend", lasting).alias("end_at")
+    )
+    outcome = (
+        pl.when(pl.col("isdraft").fill_null(False)).then(pl.lit("ignored:draft"))
+        .when((pl.col("instancetypecode") == 1).fill_null(False)).then(pl.lit("ignored:master"))
+        .when(pl.col("scheduledstart").is_null()).then(pl.lit("quarantined:no_time"))
+        .when(~in_range(pl.col("scheduledstart")) | ~in_range(pl.col("end_at"))).then(pl.lit("quarantined:year_out_of_range"))
+        .when(pl.col("end_at") < pl.col("scheduledstart")).then(pl.lit("quarantined:end_before_start"))
+        .otherwise(pl.lit("kept"))
+    )  # fmt: skip
+    timed = timed.with_columns(outcome.alias("outcome"))
+    counted = timed.filter(pl.col("outcome") == "kept").sort("activityid").with_row_index("copy")
+    counted = with_uid(counted, "globalobjectid")
+    own = party.join(counted.select(pl.col("activityid").alias("activity"), "copy"), on="activity")
+    organizer = (
+        own.filter(pl.col("mask") == 7)
+        .sort("copy", pl.col("address").is_null(), "activitypartyid")
+        .unique("copy", keep="first", maintain_order=True)
+    )
+    counted = counted.join(
+        organizer.select("copy", pl.col("address").alias("organizer_address"), pl.col("party_id").alias("organizer_party_id"), pl.col("name").alias("organizer_name")),
+        on="copy", how="left", maintain_order="left",
+    )  # fmt: skip
+    is_instance = pl.col("instancetypecode").is_in([2, 3, 4]).fill_null(False) | pl.col("uid_has_date")
+    copies = counted.select(
+        "copy",
+        pl.lit("dataverse").alias("source"),
+        pl.lit(None, dtype=pl.String).alias("user_id"),
+        pl.col("activityid").alias("record_id"),
+        pl.col("raw_received_at").alias("seen_at"),
+        _key(is_instance, pl.coalesce("originalstartdate", "scheduledstart"), pl.col("activityid")),
+        pl.col("scheduledstart").alias("start_at"),
+        "end_at",
+        pl.col("isalldayevent").fill_null(False).alias("is_all_day"),
+        (pl.col("statecode") == 2).fill_null(False).alias("is_cancelled"),
+        (pl.col("statecode") == 1).fill_null(False).alias("is_completed"),
+        pl.lit(False).alias("is_organizers"),
+        pl.col("modifiedon").alias("modified_at"),
+        pl.col("ismapiprivate").fill_null(False).alias("is_private"),
+        pl.lit("none").alias("response"),
+        "subject",
+        "organizer_address",
+        pl.when(pl.col("organizer_address").is_null()).then("organizer_party_id").alias("organizer_party_id"),
+        "organizer_name",
+    )
+    roles = pl.DataFrame(
+        {"mask": [5, 6, 7], "role": ["required", "optional", "required"]}, schema={"mask": pl.Int64, "role": pl.String}
+    )
+    attendees = own.join(roles, on="mask").select(
+        "copy", "address", pl.when(pl.col("address").is_null()).then("party_id").alias("party_id"), "name", "role",
+        pl.lit("none").alias("response"), pl.lit(None, dtype=INSTANT).alias("answered_at"),
+    )  # fmt: skip
+    return Copies(
+        copies.select(COPY.keys()).cast(COPY),
+        attendees.select(ATTENDEE.keys()).cast(ATTENDEE),
+        timed.select(
+            pl.col("raw_stream").alias("stream"),
+            pl.lit(None, dtype=pl.String).alias("user_id"),
+            pl.col("activityid").alias("record_id"),
+            "outcome",
+        ),
+    )
+
+
+def together(parts: list[Copies]) -> Copies:
+    """Several sets of copies as one, renumbered."""
+    copies, attendees, outcomes, offset = [], [], [], 0
+    for part in parts:
+        copies.append(part.copies.with_columns((pl.col("copy") + offset).cast(pl.UInt32)))
+        attendees.append(part.attendees.with_columns((pl.col("copy") + offset).cast(pl.UInt32)))
+        outcomes.append(part.outcomes)
+        offset += part.copies.height
+    return Copies(pl.concat(copies), pl.concat(attendees), pl.concat(outcomes))
+
+
+def _answer(response: pl.Expr) -> pl.Expr:
+    return response.str.to_lowercase().replace_strict(ANSWERS, default="none", return_dtype=pl.String).fill_null("none")
+
+
+def _key(is_instance: pl.Expr, original: pl.Expr, own_id: pl.Expr) -> pl.Expr:
+    """The text that activity_id is made of (N27, N28, N42)."""
+    instance = pl.format("{}|{}", "uid", original.dt.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    return pl.when(pl.col("uid").is_null()).then(own_id).when(is_instance).then(instance).otherwise("uid").alias("key")
+
+
+def with_uid(frame: pl.DataFrame, column: str) -> pl.DataFrame:
+    """`frame` with `uid`, the UID as meetings are compared by (N27, N28; null for none), and `uid_has_date`."""
+    spellings = frame.get_column(column).drop_nulls().unique()
+    rows = [(text, *meeting_uid(text)) for text in spellings.to_list()]
+    known = pl.DataFrame(rows, schema={column: pl.String, "uid": pl.String, "uid_has_date": pl.Boolean}, orient="row")
+    return frame.join(known, on=column, how="left", maintain_order="left").with_columns(pl.col("uid_has_date").fill_null(False))
+
+
+def meeting_uid(text: str) -> tuple[str | None, bool]:
+    """The UID without its instance date, and whether it had one."""
+    trimmed = text.strip()
+    upper = trimmed.upper()
+    if not upper.startswith(HEX_UID):
+        return trimmed or None, False
+    has_date = len(upper) >= 40 and upper[32:40] != "00000000"
+    if upper[80:].startswith(FOREIGN_UID):
+        try:
+            data = bytes.fromhex(upper[80 + len(FOREIGN_UID) :])
+        except ValueError:
+            data = b""
+        if foreign := data.split(b"\0")[0].decode("utf-8", "replace").strip():
+            return foreign, has_date
+    return (f"{upper[:32]}00000000{upper[40:]}" if len(upper) >= 40 else upper), has_date
+
+
+def meetings(
+    copies: Copies, appointments: pl.DataFrame, party: pl.DataFrame, owners: pl.DataFrame, owner_address: pl.DataFrame
+) -> Activities:
+    """All meetings. `owners`, `owner_address`: user_id, address."""
+    keys = copies.copies.select("key").unique()
+    keys = keys.with_columns(mail.activity_ids("meeting", keys.get_column("key")))
+    held = copies.copies.join(keys, on="key").drop("key")
+    rank = pl.when(pl.col("is_organizers")).then(0).when(pl.col("source") == "graph").then(1).otherwise(2)
+    held = held.with_columns(rank.cast(pl.UInt8).alias("rank")).sort(
+        "activity_id",
+        "rank",
+        "modified_at",
+        "user_id",
+        "record_id",
+        descending=[False, False, True, False, False],
+        nulls_last=True,
+    )
+    deciding = held.unique("activity_id", keep="first", maintain_order=True)
+    rows = _invited(held, deciding, copies.attendees)
+    extra = mail.delivered(
+        held.filter(pl.col("source") == "graph").select(pl.col("activity_id").alias("key"), "user_id"),
+        rows.select(pl.col("activity_id").alias("key"), "address"),
+        owners,
+        owner_address,
+    ).select(pl.col("key").alias("activity_id"), "address", pl.lit("delivered").alias("role"))
+    rows = pl.concat([rows, extra], how="diagonal")
+    resources = (
+        copies.attendees.filter(pl.col("role") == "resource")
+        .join(held.select("copy", "activity_id"), on="copy")
+        .select("activity_id", "address")
+        .unique()
+    )
+    rows = rows.join(resources, on=["activity_id", "address"], how="anti")
+    rows = rows.join(_responses(held, deciding, copies.attendees, owners), on=["activity_id", "address"], how="left")
+    participant = participants(rows).with_columns(
+        pl.when(pl.col("role") == "organizer")
+        .then(pl.lit("accepted"))
+        .otherwise(pl.col("response").fill_null("none"))
+        .alias("response")
+    )
+    private = held.group_by("activity_id").agg(
+        pl.col("is_private").any(), pl.col("is_cancelled").all().alias("all_cancelled"), pl.col("is_completed").any()
+    )
+    participant = (
+        participant.join(private.select("activity_id", "is_private"), on="activity_id", how="left")
+        .with_columns(pl.when(~pl.col("is_private")).then("display_name").alias("display_name"))
+        .drop("is_private")
+    )
+    crm = (
+        held.filter(pl.col("source") == "dataverse")
+        .select("activity_id", pl.col("record_id").alias("activityid"))
+        .join(appointments, on="activityid")
+    )
+    cancelled = pl.when(pl.col("rank") == 0).then("is_cancelled").otherwise("all_cancelled")
+    activity = (
+        deciding.drop("is_private", "is_completed")
+        .join(private, on="activity_id")
+        .join(regarding(crm), on="activity_id", how="left")
+        .join(provenance(held), on="activity_id")
+        .with_columns(
+            pl.lit("meeting").alias("activity_type"),
+            pl.when(cancelled)
+            .then(pl.lit("cancelled"))
+            .when("is_completed")
+            .then(pl.lit("completed"))
+            .otherwise(pl.lit("open"))
+            .alias("source_state"),
+            pl.col("start_at").alias("occurred_at"),
+            pl.col("end_at").alias("ended_at"),
+            ((pl.col("end_at") - pl.col("start_at")).dt.total_seconds() / 60).alias("duration_minutes"),
+        )
+    )
+    named = crm.select("activity_id", pl.col("activityid").alias("activity"))
+    mine = named.join(party.filter(pl.col("mask").is_in([5, 6, 7])), on="activity")
+    subjects = deciding.join(private.filter("is_private").select("activity_id"), on="activity_id", how="anti")
+    return Activities(
+        completed_columns(activity),
+        participant,
+        party_rows(mine, participant),
+        subject_rows(subjects.select("activity_id", "subject")),
+        held.select(SOURCE_COPY.keys()),
+    )
+
+
+def _invited(held: pl.DataFrame, deciding: pl.DataFrame, attendees: pl.DataFrame) -> pl.DataFrame:
+    """Organizer, required and optional people (N29, N30): activity_id, address, party_id, name, role."""
+    columns = ["activity_id", "address", "party_id", "name", "role"]
+    led = deciding.filter(pl.col("rank") == 0).select("activity_id", pl.lit(True).alias("is_led"))
+    sources = held.select("copy", "activity_id", "source").join(led, on="activity_id", how="left")
+    sources = sources.join(deciding.select("copy", pl.lit(True).alias("is_deciding")), on="copy", how="left")
+    speaks = (pl.col("source") == "dataverse") | pl.col("is_led").is_null() | pl.col("is_deciding").is_not_null()
+    named = attendees.filter(pl.col("role") != "resource").join(sources.filter(speaks), on="copy").select(columns)
+    organizers = held.select(
+        "copy", "activity_id", pl.col("organizer_address").alias("address"), pl.col("organizer_party_id").alias("party_id"),
+        pl.col("organizer_name").alias("name"),
+    ).join(deciding.select("copy", pl.lit("organizer").alias("role")), on="copy", how="left").with_columns(pl.col("role").fill_null("required"))  # fmt: skip
+    return pl.concat([named, organizers.select(columns)])
+
+
+def _responses(held: pl.DataFrame, deciding: pl.DataFrame, attendees: pl.DataFrame, owners: pl.DataFrame) -> pl.DataFrame:
+    """What each address answered (N34, R8): activity_id, address, response."""
+    answered = pl.col("response") != "none"
+    own = held.filter((pl.col("source") == "graph") & pl.col("response").is_in(["accepted", "tentative", "declined"]))
+    own = own.join(owners, on="user_id").sort(
+        "activity_id",
+        "address",
+        "modified_at",
+        "user_id",
+        "record_id",
+        descending=[False, False, True, False, False],
+        nulls_last=True,
+    )
+    own = own.unique(["activity_id", "address"], keep="first", maintain_order=True).select(
+        "activity_id", "address", pl.col("response").alias("own")
+    )
+    places = held.filter(pl.col("source") == "graph").select("copy", "activity_id", "user_id", "record_id")
+    listed = attendees.filter(pl.col("address").is_not_null()).join(places, on="copy")
+    order = ["activity_id", "address", "answered_at", "user_id", "record_id", "response"]
+    latest = listed.sort(order, descending=[False, False, True, False, False, False], nulls_last=True)
+    leading = deciding.filter(pl.col("rank") == 0).select("copy")
+    of_organizer = latest.join(leading, on="copy", how="semi", maintain_order="left").unique(
+        ["activity_id", "address"], keep="first", maintain_order=True
+    )
+    of_others = (
+        latest.join(leading, on="copy", how="anti", maintain_order="left")
+        .filter(answered)
+        .unique(["activity_id", "address"], keep="first", maintain_order=True)
+    )
+    everyone = pl.concat([frame.select("activity_id", "address") for frame in (own, of_organizer, of_others)]).unique()
+    for name, frame in (("organizer", of_organizer), ("other", of_others)):
+        everyone = everyone.join(
+            frame.select("activity_id", "address", pl.col("response").alias(name)), on=["activity_id", "address"], how="left"
+        )
+    everyone = everyone.join(own, on=["activity_id", "address"], how="left")
+    return everyone.select("activity_id", "address", pl.coalesce("own", "organizer", "other").alias("response"))

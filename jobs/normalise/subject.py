@@ -1,0 +1,53 @@
+"""Base subject and its keyed hash (N17): what stands in for a subject before anything is written."""
+
+import hashlib
+import hmac
+import re
+from email.errors import HeaderParseError
+from email.header import decode_header
+
+_BLOB = r"\[[^\[\]]*\]\s*"
+_PREFIX = r"(?:re|aw|sv|vs|antw|rif|res|odp|ynt|fwd?|wg|tr|enc)"
+_LEADER = re.compile(rf"(?:{_BLOB})*{_PREFIX}\s*(?:{_BLOB}|\(\d+\)\s*)?:\s*")
+_LEADING_BLOB = re.compile(_BLOB)
+_TRAILER = re.compile(r"(?:\s*\(fwd\))+$")
+_FORWARDED = re.compile(r"\[fwd:(.*)\]$")
+
+
+def base_subject(subject: str | None) -> str:
+    """The subject without reply and forward marks, lower case, spaces squeezed (RFC 5256 with more prefixes, N17)."""
+    text = " ".join(_decoded(subject or "").split()).lower()
+    while True:
+        text = _without_leaders(_TRAILER.sub("", text).strip())
+        forwarded = _FORWARDED.fullmatch(text)
+        if not forwarded:
+            return text
+        text = forwarded[1].strip()
+
+
+def subject_key(subject: str | None, key: str | bytes) -> str:
+    """HMAC-SHA-256 of the base subject under `key`, in hex (N17)."""
+    secret = key if isinstance(key, bytes) else key.encode()
+    return hmac.new(secret, base_subject(subject).encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+
+
+def _without_leaders(text: str) -> str:
+    while True:
+        if leader := _LEADER.match(text):
+            text = text[leader.end() :]
+        elif (blob := _LEADING_BLOB.match(text)) and text[blob.end() :]:
+            text = text[blob.end() :]
+        else:
+            return text
+
+
+def _decoded(subject: str) -> str:
+    if "=?" not in subject:
+        return subject
+    try:
+        return "".join(
+            part if isinstance(part, str) else part.decode(charset or "ascii", "replace")
+            for part, charset in decode_header(subject)
+        )
+    except (HeaderParseError, LookupError, ValueError):
+        return subject

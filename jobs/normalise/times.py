@@ -1,0 +1,101 @@
+"""Instants: ISO 8601 texts and Graph's dateTime with a zone, as UTC in whole seconds (N21, N35)."""
+
+import csv
+from datetime import UTC, datetime
+from functools import cache
+from importlib import resources
+from zoneinfo import ZoneInfo, available_timezones
+
+import polars as pl
+
+INSTANT = pl.Datetime("us", "UTC")
+FIRST_YEAR, LAST_YEAR = 1990, 2099
+
+_TEXT = (
+    r"^(?P<date>\d{4}-\d{2}-\d{2})(?:[Tt ](?P<minute>\d{2}:\d{2})(?::(?P<second>\d{2})(?:[.,]\d*)?)?"
+    r"\s*(?P<offset>[Zz]|[+-]\d{2}(?::?\d{2})?)?)?$"
+)
+
+
+def instant(text: pl.Expr) -> pl.Expr:
+    """An ISO 8601 text as an instant, fractions of a second cut, UTC where it names no offset; null if unreadable.
+
+    A date alone is its midnight (N38).
+    """
+    part = text.str.strip_chars().str.extract_groups(_TEXT).struct
+    clock = pl.concat_str(
+        part.field("date"),
+        part.field("minute").fill_null("00:00"),
+        part.field("second").fill_null("00"),
+        separator=":",
+    ).str.to_datetime("%Y-%m-%d:%H:%M:%S", strict=False, time_unit="us")
+    digits = part.field("offset").str.replace(":", "")
+    sign = pl.when(digits.str.starts_with("-")).then(-1).otherwise(1)
+    minutes = sign * (
+        digits.str.slice(1, 2).cast(pl.Int64, strict=False).fill_null(0) * 60
+        + digits.str.slice(3, 2).cast(pl.Int64, strict=False).fill_null(0)
+    )
+    return (clock - pl.duration(minutes=minutes)).dt.replace_time_zone("UTC")
+
+
+def in_range(at: pl.Expr) -> pl.Expr:
+    """Whether an instant may be an activity's time (R5): years 1990 to 2099."""
+    return at.dt.year().is_between(FIRST_YEAR, LAST_YEAR)
+
+
+@cache
+def _windows_zones() -> dict[str, str]:
+    """Windows zone names and their IANA zone (CLDR, territory 001; Unicode licence)."""
+    text = resources.files(__package__).joinpath("data/windows_zones.csv").read_text()
+    return {row["windows"]: row["iana"] for row in csv.DictReader(text.splitlines())}
+
+
+@cache
+def zone(name: str | None) -> ZoneInfo | None:
+    """The zone of a Graph `timeZone`: IANA or Windows name, empty is UTC; None if unknown (N35)."""
+    text = (name or "").strip()
+    if text in ("", "UTC") or text.lower() == "tzone://microsoft/utc":
+        return ZoneInfo("UTC")
+    text = _windows_zones().get(text, text)
+    return ZoneInfo(text) if text in available_timezones() else None
+
+
+def zoned_instant(frame: pl.DataFrame, text: str, zone_name: str, into: str) -> pl.DataFrame:
+    """`frame` with the instant of wall-clock `text` in `zone_name` as `into` and `<into>_zone_known`.
+
+    An offset in the text wins; a time that occurs twice is the earlier one, a skipped one moves on by the gap.
+    """
+    plain = frame.with_columns(
+        pl.col(text).pipe(instant).alias(into),
+        pl.col(text).str.contains(r"([Zz]|[+-]\d{2}(:?\d{2})?)\s*$").alias("__offset"),
+        pl.col(zone_name).fill_null("").alias("__zone"),
+    )
+    # A date alone ends in "-dd", which looks like an offset.
+    has_offset = pl.col("__offset") & pl.col(text).str.contains("[Tt ]")
+    local = plain.filter(pl.col(into).is_not_null() & has_offset.not_()).select(into, "__zone").unique()
+    moved = [_to_utc(at, name) for at, name in local.iter_rows()]
+    known = local.with_columns(
+        pl.Series("__at", [at for at, _ in moved], dtype=INSTANT),
+        pl.Series("__known", [ok for _, ok in moved], dtype=pl.Boolean),
+    )
+    return (
+        plain.join(known, on=[into, "__zone"], how="left", maintain_order="left")
+        .with_columns(
+            pl.when(has_offset).then(pl.col(into)).otherwise(pl.col("__at")).alias(into),
+            (has_offset | pl.col("__known").fill_null(True)).fill_null(True).alias(f"{into}_zone_known"),
+        )
+        .drop("__offset", "__zone", "__at", "__known")
+    )
+
+
+def _to_utc(wall: datetime, name: str) -> tuple[datetime | None, bool]:
+    known = zone(name)
+    if known is None:
+        return None, False
+    if known.key == "UTC":
+        return wall, True
+    try:
+        # fold 0 is the earlier of two instants, and in a gap the offset before it: forward by the gap.
+        return wall.replace(tzinfo=known, fold=0).astimezone(UTC), True
+    except OverflowError:
+        return None, True

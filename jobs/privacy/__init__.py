@@ -1,0 +1,1 @@
+"""What the pipeline owes to people: opting out."""

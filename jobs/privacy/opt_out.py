@@ -1,0 +1,110 @@
+"""Opt-out: people, addresses and domains that no activity may show (N55).
+
+The list is a CSV file `kind,value` with kind user, contact, address or domain; Dataverse boolean columns named in
+`privacy_opt_out_flags` (`table.column`) opt their records out too. It is applied on every rebuild, so taking a line back undoes it.
+"""
+
+import csv
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from jobs.errors import RapportError
+from jobs.normalise.addresses import canonical_address, canonical_domain, domain_of
+from jobs.settings import Settings
+
+KINDS = ("user", "contact", "address", "domain")
+
+
+@dataclass(frozen=True)
+class OptOut:
+    """Who opted out: record ids (users: systemuser or Entra ids), canonical addresses, domains."""
+
+    ids: frozenset[str] = field(default_factory=frozenset)
+    addresses: frozenset[str] = field(default_factory=frozenset)
+    domains: frozenset[str] = field(default_factory=frozenset)
+
+    def __bool__(self) -> bool:
+        return bool(self.ids or self.addresses or self.domains)
+
+
+def read_opt_out(file: Path | None) -> OptOut:
+    """The opt-out list; an unset file is an empty one. Raises RapportError naming file and line."""
+    if file is None:
+        return OptOut()
+    found: dict[str, set[str]] = {kind: set() for kind in KINDS}
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            rows = csv.DictReader(lines)
+            if rows.fieldnames is None or [name.strip().lower() for name in rows.fieldnames[:2]] != ["kind", "value"]:
+                raise RapportError(f"{file}: the first line must be kind,value")
+            for number, row in enumerate(rows, 2):
+                kind, value = ((row[name] or "").strip() for name in rows.fieldnames[:2])
+                if kind or value:
+                    found[_kind(kind.lower(), file, number)].add(_value(kind.lower(), value, file, number))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RapportError(f"{file} cannot be read: {error}; check privacy_opt_out_file") from None
+    return OptOut(frozenset(found["user"] | found["contact"]), frozenset(found["address"]), frozenset(found["domain"]))
+
+
+def _kind(kind: str, file: Path, line: int) -> str:
+    if kind not in KINDS:
+        raise RapportError(f"{file} line {line}: kind {kind!r} is none of {', '.join(KINDS)}")
+    return kind
+
+
+def _value(kind: str, text: str, file: Path, line: int) -> str:
+    value = {"address": canonical_address(text), "domain": canonical_domain(text.removeprefix("@"))}.get(
+        kind, text.strip("{}").lower()
+    )
+    if not value:
+        raise RapportError(f"{file} line {line}: {text!r} is no {kind}")
+    return value
+
+
+def flag_columns(settings: Settings) -> dict[str, list[str]]:
+    """Columns of `privacy_opt_out_flags` by table, as the settings name the table. Raises RapportError for a flag without a dot."""
+    named: dict[str, list[str]] = {}
+    for flag in settings.privacy_opt_out_flags:
+        table, dot, column = flag.partition(".")
+        if not dot or not table or not column:
+            raise RapportError(f"privacy_opt_out_flags: {flag!r} is no table.column")
+        named.setdefault(table, []).append(column)
+    return named
+
+
+def with_people(
+    opt_out: OptOut, records: pl.DataFrame, merged: pl.DataFrame, mailboxes: pl.DataFrame, linked: pl.DataFrame
+) -> OptOut:
+    """`opt_out` with every id and address of the people it names.
+
+    `records`: record_type, record_id, address; `merged`: record_id, master_id; `mailboxes`: user_id (Entra), address; `linked`:
+    systemuserid, user_id.
+    """
+    if not opt_out.ids:
+        return opt_out
+    ids = set(opt_out.ids)
+    for one, other in (("systemuserid", "user_id"), ("user_id", "systemuserid")):
+        ids |= set(linked.filter(pl.col(one).is_in(sorted(opt_out.ids))).get_column(other).to_list())
+    chief = merged.filter(pl.col("record_id").is_in(sorted(ids)) | pl.col("master_id").is_in(sorted(ids))).get_column("master_id")
+    ids |= set(merged.filter(pl.col("master_id").is_in(chief.to_list())).get_column("record_id").to_list())
+    listed = sorted(ids)
+    addresses = set(records.filter(pl.col("record_id").is_in(listed)).get_column("address").to_list())
+    addresses |= set(mailboxes.filter(pl.col("user_id").is_in(listed)).get_column("address").to_list())
+    return OptOut(frozenset(ids), opt_out.addresses | addresses, opt_out.domains)
+
+
+def opted_out_activities(participant: pl.DataFrame, party: pl.DataFrame, opt_out: OptOut) -> pl.DataFrame:
+    """Activities that someone who opted out takes part in, in whatever role: activity_id.
+
+    `participant`: activity_id, address, party_id; `party`: activity_id, party_id.
+    """
+    ids, addresses, domains = sorted(opt_out.ids), sorted(opt_out.addresses), sorted(opt_out.domains)
+    named = pl.col("address").is_in(addresses) | domain_of(pl.col("address")).is_in(domains) | pl.col("party_id").is_in(ids)
+    return pl.concat(
+        [
+            participant.filter(named.fill_null(False)).select("activity_id"),
+            party.filter(pl.col("party_id").is_in(ids)).select("activity_id"),
+        ]
+    ).unique()
