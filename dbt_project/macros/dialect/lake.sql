@@ -8,8 +8,9 @@
         {% endfor %}
         {% for source in graph.sources.values() if source.source_name in ('lake', 'history') %}
             {% if source.source_name == 'history' %}
-                {% set files = [var('lake') ~ '/history/' ~ source.meta.files] if var('lake') else [] %}
-                {% do register_view(source, history_query(source, files)) %}
+                {% set mart = graph.nodes.get('model.rapport.' ~ source.name) %}
+                {% set pattern = var('lake') ~ '/history/' ~ source.config.meta.files %}
+                {% do register_view(source, history_query(mart, pattern if var('lake') else none)) if mart %}
             {% elif manifest is not none %}
                 {% do register_view(source, snapshot_query(source, manifest)) %}
             {% else %}
@@ -57,21 +58,19 @@
     {{ return('select * from parquet.`' ~ files | join('` union all select * from parquet.`') ~ '`') }}
 {%- endmacro %}
 
-{# The partitions of one history table; no rows where none was written yet. #}
-{% macro history_query(source, files) -%}
-    {{ return(adapter.dispatch('history_query', 'rapport')(source, files)) }}
+{# The partitions of one history table, with the columns of its mart: null in partitions older than a column. #}
+{% macro history_query(mart, pattern) -%}
+    {% set found = adapter.dispatch('found_files', 'rapport')(pattern) if pattern else [] %}
+    {% set empty = 'select ' ~ typed_nulls(mart) ~ ' where false' %}
+    {{ return(empty ~ (adapter.dispatch('partition_union', 'rapport')(found) if found else '')) }}
 {%- endmacro %}
 
-{% macro duckdb__history_query(source, files) -%}
-    {% set found = [] %}
-    {% for pattern in files %}
-        {% do found.extend(run_query("select file from glob('" ~ pattern ~ "') order by file").columns[0].values() | list) %}
-    {% endfor %}
-    {% set empty = 'select ' ~ typed_nulls(source) ~ ' where false' %}
-    {% if not found %}
-        {{ return(empty) }}
-    {% endif %}
-    {{ return(empty ~ " union all by name select * from read_parquet(['" ~ found | join("', '") ~ "'], union_by_name = true, hive_partitioning = false)") }}
+{% macro duckdb__found_files(pattern) -%}
+    {{ return(run_query("select file from glob('" ~ pattern ~ "') order by file").columns[0].values() | list) }}
+{%- endmacro %}
+
+{% macro duckdb__partition_union(files) -%}
+    {{ return(" union all by name select * from read_parquet(['" ~ files | join("', '") ~ "'], union_by_name = true, hive_partitioning = false)") }}
 {%- endmacro %}
 
 {# One table of the sample, a CSV file with some of the columns; no rows where there is no such file. #}
@@ -89,10 +88,10 @@
     {{ return(empty ~ ' union all by name select ' ~ casts | join(', ') ~ " from read_csv('" ~ path ~ "', header = true, all_varchar = true)") }}
 {%- endmacro %}
 
-{# The columns of a source as typed nulls. #}
-{% macro typed_nulls(source) -%}
+{# The columns of a source or a model as typed nulls. #}
+{% macro typed_nulls(relation) -%}
     {% set columns = [] %}
-    {% for column in source.columns.values() %}
+    {% for column in relation.columns.values() %}
         {% do columns.append('cast(null as ' ~ column.data_type ~ ') as ' ~ column.name) %}
     {% endfor %}
     {{ return(columns | join(', ')) }}

@@ -1,6 +1,5 @@
 select
     activity_id,
-    subject,
-    {{ as_of() }} as as_of
+    subject
 from {{ ref('stg_lake__activity_subject') }}
 where subject <> ''
