@@ -117,7 +117,8 @@ def _base_url(given: dict[str, Any]) -> str:
     if not host:
         raise SourceError("the connection has no host")
     if "://" not in host:
-        name = host.partition("/")[0].partition(":")[0]
+        host = f"[{host}]" if host.count(":") > 1 and host[0] != "[" else host
+        name = urlsplit(f"//{host}").hostname or ""
         host = f"{'http' if is_loopback(name) else 'https'}://{host}"
     parts = urlsplit(host)
     try:

@@ -224,20 +224,22 @@ class _MailboxReader:
                 await reader.land_whole(stream, log, listed, "full", folders=known)
             parking.clear(log.folder)
         reader.report.streams += 1
-        return [folder for folder in folders if isinstance(folder.get("id"), str)]
+        return list({folder["id"]: folder for folder in folders if isinstance(folder.get("id"), str)}.values())
 
-    async def _list_folders(self, access: Access, above: str | None = None) -> list[Any]:
+    async def _list_folders(self, access: Access, above: str | None = None, opened: set[str] | None = None) -> list[Any]:
+        opened = set() if opened is None else opened
         where = f"{self.path}/mailFolders" + (f"/{quote(above, safe='')}/childFolders" if above else "")
         found = await self.client.collection(
             f"{where}?includeHiddenFolders=true&$select=id,parentFolderId,isHidden,childFolderCount", access
         )
-        parents = [
+        parents = {
             each["id"]
             for each in found
             if isinstance(each, dict) and isinstance(each.get("id"), str) and each.get("childFolderCount") != 0
             if each.get("@odata.type") != SEARCH_FOLDER
-        ]
-        for below in await together(self._list_folders(access, parent) for parent in parents):
+        } - opened
+        opened |= parents
+        for below in await together(self._list_folders(access, parent, opened) for parent in sorted(parents)):
             found += below
         return found
 

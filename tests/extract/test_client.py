@@ -74,7 +74,7 @@ def test_429_without_retry_after_backs_off_longer_each_time(tmp_path):
 
 def test_waits_end_with_the_budget_and_name_the_next_try(tmp_path):
     clock = Clock(NOW)
-    with pytest.raises(StreamFailed, match="429.*budget") as failed:
+    with pytest.raises(StreamFailed, match=r"429.*budget") as failed:
         fetch(Source(error(429, **{"Retry-After": "20000"})), tmp_path, clock)
     assert clock.waits == [] and failed.value.wait >= timedelta(seconds=20000)
     with pytest.raises(StreamFailed, match="budget"):

@@ -283,7 +283,7 @@ def test_opted_in_selection_by_list_group_and_role(tmp_path):
     assert chosen(mailboxes=[UNA.upper()]) == [UNA]
     assert chosen(mailbox_group="sales") == [BO]
     assert chosen(mailbox_role="Sales") == [BO]
-    with pytest.raises(SourceError, match="nobody@ours.example"):
+    with pytest.raises(SourceError, match=r"nobody@ours\.example"):
         chosen(mailboxes=["nobody@ours.example"])
     with pytest.raises(SourceError, match="Ghosts"):
         chosen(mailbox_role="Ghosts")

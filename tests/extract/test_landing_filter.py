@@ -1,0 +1,145 @@
+"""What must not be kept never reaches disk or logs: bodies, previews, places, meeting links, subjects, keys nobody knows."""
+
+import json
+import logging
+
+import polars as pl
+import pytest
+
+from jobs.extract import keep
+from tests.extract.world import UNA, World, account, event, mailbox, message, person, settings
+
+MARK = "MARKER7731"
+HIDDEN = {
+    "body": {"contentType": "html", "content": f"<p>{MARK}</p>"},
+    "bodyPreview": MARK,
+    "uniqueBody": {"content": MARK},
+    "subject": f"Re: {MARK} offer",
+    "webLink": f"https://x.example/{MARK}",
+    "somethingNew": {"deep": [MARK]},
+    f"{MARK}-key": 1,
+    "categories": [MARK],
+}
+MEETING = {
+    "location": {"displayName": MARK, "address": {"street": MARK}},
+    "locations": [{"displayName": MARK}],
+    "onlineMeeting": {"joinUrl": f"https://meet.example/{MARK}"},
+    "onlineMeetingUrl": f"https://meet.example/{MARK}",
+    "organizer": {**person("una"), "note": MARK},
+    "attendees": [
+        {**person("bo"), "type": "required", "status": {"response": "none", "comment": MARK}, "proposedNewTime": {"start": MARK}}
+    ],
+    "iCalUId": {"nested": MARK},
+    "start": {"dateTime": "2026-06-10T10:00:00.0", "timeZone": "UTC", "place": MARK},
+}
+SENT_BY = {
+    "from": {"emailAddress": {"name": "Una", "address": "una@ours.example", "more": MARK}, "more": MARK},
+    "toRecipients": [MARK, {"x": MARK}],
+    "sender": MARK,
+}
+HEADERS = [{"name": "Subject", "value": MARK}, {"name": "X-Spam", "value": MARK}, {"name": "List-Id", "value": "<l.example>"}]
+
+
+def tenant():
+    events = [event("e1", **{**HIDDEN, **MEETING}), event("private", sensitivity="private", **HIDDEN)]
+    events += [
+        event("master", "2020-01-01", type="seriesMaster", **HIDDEN, location={"displayName": MARK}),
+        event("o1", type="occurrence", seriesMasterId="master"),
+    ]
+    messages = [
+        message("m1", **HIDDEN, **{k: v for k, v in SENT_BY.items() if k not in ("sender",)}, internetMessageHeaders=HEADERS),
+        message(
+            "s1",
+            "Sent",
+            **HIDDEN,
+            singleValueExtendedProperties=[
+                {"id": "String 0x1042", "value": "<a@b>", "note": MARK},
+                {"id": "String 0x37", "value": MARK},
+            ],
+        ),
+        f'{{"id": "cut", "body": "{MARK}',
+        json.dumps(MARK),
+        json.dumps({"body": MARK}),
+    ]
+    files = mailbox(messages, events)
+    files["graph/users.jsonl"][0] |= {"aboutMe": MARK, "jobTitle": MARK}
+    files["dataverse/accounts.jsonl"] = [
+        account(1, description=MARK, telephone1=MARK, new_note=MARK, industrycode={"x": MARK}),
+        f'{{"name": "{MARK}',
+    ]
+    files["dataverse/emails.jsonl"] = [
+        {"activityid": "1", "description": MARK, "subject": f"Fw: {MARK}", "safedescription": MARK}
+    ]
+    files["dataverse/tasks.jsonl"] = [{"activityid": "2", "description": MARK, "subject": MARK}]
+    return files
+
+
+def everything_written(home):
+    """Every file under `home` as text, Parquet files with all their values."""
+    for file in home.rglob("*"):
+        if file.is_file():
+            text = file.read_bytes().decode("latin-1") + file.name
+            if file.suffix == ".parquet":
+                text += "\n".join(map(str, pl.read_parquet(file).rows()))
+            yield file, text
+
+
+@pytest.mark.parametrize("faulty", [False, True])
+def test_marked_content_reaches_neither_disk_nor_logs(tmp_path, caplog, capfd, faulty):
+    caplog.set_level(logging.DEBUG)
+    world = World(tmp_path, tenant())
+    if faulty:
+        world.sandbox.faults.switch_on(
+            [
+                {"fault": "unknown_column", "column": "surprise", "value": MARK},
+                {"fault": "partial_row"},
+                {"fault": "repeated_row"},
+                {"fault": "forbidden", "stream": "contacts", "privilege": MARK},
+                {"fault": "not_json", "stream": "leads"},
+            ]
+        )
+    for _ in range(2):
+        world.crm()
+        world.exchange()
+    world.crm()
+    landed = world.rows()
+    assert landed.filter(op="upsert").height >= 9 and landed.filter(op="reject").height >= 4
+    for file, text in everything_written(world.home):
+        assert MARK not in text and MARK.lower() not in text, file
+    printed = capfd.readouterr()
+    assert MARK not in caplog.text + printed.out + printed.err
+    assert not [record for record in caplog.records if record.levelno >= logging.INFO and UNA in record.getMessage()]
+
+
+def test_reply_headers_and_properties_are_kept_by_name(tmp_path):
+    world = World(tmp_path, tenant())
+    world.exchange()
+    mail = json.loads(world.rows(f"messages/{UNA}/Inbox").filter(record_id="m1")["payload"][0])
+    assert mail["internetMessageHeaders"] == [{"name": "List-Id", "value": "<l.example>"}]
+    assert mail["from"] == person("una") and mail["toRecipients"] == [None, {}]
+
+
+def test_n33_n53_absent_stays_absent_and_null_stays_null():
+    reduce = keep.event_filter(settings(None or "."))
+    assert reduce({"id": "a", "attendees": None}) == {"id": "a", "attendees": None}
+    assert reduce({"id": "a"}) == {"id": "a"}
+    assert "subject_key" in reduce({"id": "a", "subject": None}) and "subject_key" not in reduce({"id": "a"})
+
+
+def test_private_meetings_keep_no_subject_even_when_subjects_are_collected():
+    reduce = keep.event_filter(settings(".", collect_subjects=True))
+    assert reduce({"id": "a", "subject": "Open"})["subject"] == "Open"
+    assert "subject" not in reduce({"id": "a", "subject": "Secret", "sensitivity": "private"})
+
+
+def test_unknown_keys_are_counted_by_name_and_odd_names_together():
+    reduce = keep.message_filter(settings("."))
+    for record in ({"id": "a", "newKey": 1, "a b": 1, "x" * 200: 1}, {"id": "b", "newKey": 1}):
+        reduce(record)
+    assert dict(reduce.unknown) == {"newKey": 2, "(other)": 2}
+
+
+def test_only_needed_keys_are_selected():
+    for shape in (keep.MESSAGE, keep.EVENT, keep.USER):
+        chosen = set(keep.selected(shape).split(","))
+        assert not chosen & {"body", "bodyPreview", "uniqueBody", "location", "onlineMeeting", "displayName", "isRead"}
