@@ -73,6 +73,12 @@ class Settings(BaseSettings):
     history_days: int = Field(400, ge=1, description="Days that kpi_history and weekly partitions are kept.")
     max_source_age_hours: float = Field(48.0, gt=0, description="Oldest acceptable complete round of a source, hours (G6).")
     max_published_age_hours: float = Field(48.0, gt=0, description="Age of the published version that raises an alarm, hours.")
+    max_drop_rate: float = Field(0.2, ge=0, le=1, description="Share of a mart's rows whose loss holds a version back (G5).")
+    max_drop_rows: int = Field(20, ge=0, description="Rows that a mart must lose before its loss is judged (G5).")
+    drop_check_after_versions: int = Field(7, ge=0, description="Versions published before row counts are compared (G5).")
+    max_kpi_jump_rate: float = Field(0.5, gt=0, description="Change of a KPI's total between versions that warns, share.")
+    max_quarantine_rate: float = Field(0.01, ge=0, le=1, description="Share of quarantined records that warns.")
+    max_unresolved_rate: float = Field(0.5, ge=0, le=1, description="Share of customer addresses without a record that warns.")
     keep_versions: int = Field(5, ge=1, description="Published versions kept.")
     postgres_dsn: SecretStr | None = Field(None, description="PostgreSQL target, postgresql://...; empty: none.")
     postgres_switch_seconds: float = Field(

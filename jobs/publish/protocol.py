@@ -30,6 +30,10 @@ from jobs.settings import Settings
 
 Progress = Callable[[int, int, str], None]
 LOCK_SECONDS = 30.0
+FROM_CONTEXT = (
+    "as_of_date", "run_id", "contract_version", "tier", "completeness", "parked", "history_start", "reporting_timezone",
+    "snapshot_id", "watermarks",
+)  # fmt: skip
 MOVES_POINTER = ("publish", "release", "repoint", "rollback")
 
 
@@ -371,21 +375,7 @@ def _seal(
         "as_of": runs.instant_text(context.as_of),
         "published_at": at.isoformat(),
         "content_hash": digest,
-        **{
-            k: stored[k]
-            for k in (
-                "as_of_date",
-                "run_id",
-                "contract_version",
-                "tier",
-                "completeness",
-                "parked",
-                "history_start",
-                "reporting_timezone",
-                "snapshot_id",
-                "watermarks",
-            )
-        },  # fmt: skip
+        **{k: stored[k] for k in FROM_CONTEXT},
         "checks": {"passed": verdict.passed, "warn": verdict.count("warn"), "hold": verdict.count("hold")},
         "marts": entries,
         "records": {},

@@ -9,6 +9,7 @@ from jobs.errors import RapportError
 from jobs.publish import files
 
 SEVERITIES = ("critical", "hold", "warn")
+SHOWN_COLUMNS = 4
 RUNBOOK = "docs/runbooks/gate-failed.md"
 
 
@@ -41,7 +42,7 @@ class Check:
 
     def text(self) -> str:
         """The failure on one line: where, what, how many, and the first rows."""
-        shown = "; ".join(", ".join(f"{k}={v}" for k, v in row.items()) for row in self.examples[:3])
+        shown = "; ".join(", ".join(f"{k}={v}" for k, v in list(row.items())[:SHOWN_COLUMNS]) for row in self.examples[:3])
         found = self.observed or f"{self.unexpected} row{'' if self.unexpected == 1 else 's'}"
         return f"{self.table}: {self.name} ({self.rule}): {found}{f': {shown}' if shown else ''}"
 
