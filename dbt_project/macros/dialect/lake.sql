@@ -1,16 +1,19 @@
-{# Registers the lake as views: schema `lake` over the files of one snapshot, schema `history` over the partitions of past days and
-   weeks. Without a snapshot the sample of this project is registered instead. Columns and types of each are those of its source yml. #}
+{# Registers the sources: schema `lake` as views over the files of one snapshot, or over the sample of this project where there is none;
+   schema `history` as views over the partitions of past days and weeks; schema `similar` as empty tables until the weekly job fills them.
+   Columns and types are those of the source yml. #}
 {% macro register_lake() -%}
     {% if execute and flags.WHICH in ('build', 'run', 'test', 'show', 'docs', 'generate', 'compile', 'seed', 'retry') %}
         {% set manifest = read_snapshot() if var('snapshot') else none %}
-        {% for schema in ('lake', 'history') %}
-            {% do run_query('create schema if not exists ' ~ schema) %}
+        {% for schema in ('lake', 'history', 'similar') %}
+            {% do run_query('create schema if not exists ' ~ adapter.quote(schema)) %}
         {% endfor %}
-        {% for source in graph.sources.values() if source.source_name in ('lake', 'history') %}
+        {% for source in graph.sources.values() if source.source_name in ('lake', 'history', 'similar') %}
             {% if source.source_name == 'history' %}
                 {% set mart = graph.nodes.get('model.rapport.' ~ source.name) %}
                 {% set pattern = var('lake') ~ '/history/' ~ source.config.meta.files %}
                 {% do register_view(source, history_query(mart, pattern if var('lake') else none)) if mart %}
+            {% elif source.source_name == 'similar' %}
+                {% do run_query('create table if not exists ' ~ adapter.quote('similar') ~ '.' ~ source.identifier ~ ' as select ' ~ typed_nulls(source) ~ ' where false') %}
             {% elif manifest is not none %}
                 {% do register_view(source, snapshot_query(source, manifest)) %}
             {% else %}
