@@ -119,7 +119,7 @@ def _nearest(
             "opportunity_id": deals["opportunity_id"][left],
             "rank": np.arange(len(left)) - first + 1,
             "similar_opportunity_id": deals["opportunity_id"][right],
-            "match": pl.Series(["nearest"]).extend_constant("nearest", len(left))[1:],
+            "match": pl.repeat("nearest", len(left), eager=True),
             "distance": found.distance,
             "reason": reasons(deals, ranks, left, right, attributes, learned.importance),
         },

@@ -60,9 +60,9 @@ def nearest(
     `won` is in the order that decides ties. Distances are compared to 9 decimals. Open rows may get fewer than `top`, or none.
     """
     weighty = importance > 0
-    search = _Search(opened[:, weighty], won[:, weighty], is_number[weighty], importance[weighty], top, max_distance)
-    if not len(won):
+    if not (len(opened) and len(won)):
         return _gather([])
+    search = _Search(opened[:, weighty], won[:, weighty], is_number[weighty], importance[weighty], top, max_distance)
     with ThreadPoolExecutor(threads) as pool:
         return _gather(list(pool.map(search.leaf, leaves(search.opened, search.is_number, search.weights, OPEN_LEAF))))
 

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from jobs.similar.attributes import Attribute
+from jobs.similar.learn import DECIMALS
 from jobs.similar.neighbours import pair_differences
 
 NO_NEAR_DEAL = "No won deal is near enough; this is one of those won last."
@@ -14,6 +15,9 @@ NOTHING_SHARED = "No attribute is the same or nearly so."
 
 NAMED = 3
 """Attributes that a reason names at most."""
+
+COUNTS = 0.1
+"""An attribute is named when it brings at least this share of what the strongest one brings."""
 
 NEARLY = 0.1
 """Difference of percentile ranks up to which two numbers are called similar."""
@@ -43,17 +47,17 @@ def reasons(
                 {"pair": np.arange(len(opened)), "weight": importance[k] * (1 - apart), "place": k, "words": words}
             ).filter(pl.Series(named))
         )
-    pairs = pl.DataFrame({"pair": np.arange(len(opened))})
-    if not pieces:
-        return pairs.select(pl.lit(NOTHING_SHARED).alias("reason")).to_series()
-    named = (
-        pl.concat(pieces)
-        .sort("pair", -pl.col("weight").round(9), "place")
+    if not pieces or not (named := pl.concat(pieces)).height:
+        return pl.repeat(NOTHING_SHARED, len(opened), eager=True)
+    sentences = (
+        named.filter(pl.col("weight") >= COUNTS * pl.col("weight").max().over("pair"))
+        .sort("pair", -pl.col("weight").round(DECIMALS), "place")
         .group_by("pair", maintain_order=True)
         .agg(pl.col("words").head(NAMED))
         .select("pair", _sentence(pl.col("words")).alias("reason"))
     )
-    return pairs.join(named, on="pair", how="left", maintain_order="left")["reason"].fill_null(NOTHING_SHARED)
+    pairs = pl.DataFrame({"pair": np.arange(len(opened))})
+    return pairs.join(sentences, on="pair", how="left", maintain_order="left")["reason"].fill_null(NOTHING_SHARED)
 
 
 def _sentence(words: pl.Expr) -> pl.Expr:
@@ -67,14 +71,14 @@ def _sentence(words: pl.Expr) -> pl.Expr:
 def _category(a: Attribute, deals: pl.DataFrame, opened: np.ndarray) -> pl.Series:
     shown = pl.coalesce(a.label, a.name) if a.label in deals.columns else pl.col(a.name)
     text = deals.select(pl.format(f"same {a.words} ({{}})", shown.cast(pl.String))).to_series()
-    return text[opened].alias("words")
+    return text[opened].cast(pl.String)
 
 
 def _numbers(a: Attribute, left: pl.Series, right: pl.Series) -> pl.Series:
     both = pl.DataFrame({"left": left, "right": right}).select(
         pl.format(f"similar {a.words} ({{}} and {{}})", _number("left"), _number("right"))
     )
-    return both.to_series().alias("words")
+    return both.to_series().cast(pl.String)
 
 
 def _number(column: str) -> pl.Expr:
