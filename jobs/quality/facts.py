@@ -8,7 +8,7 @@ Each is a small table of the gate's own database, so that a check over them is d
 - `kpi_total`: mart, column, the column's sum now and in the published version
 - `column_change`: mart, column and what happened to it since the published version
 - `watermark`: source, stream, start of its last complete round, whether it is parked
-- `conservation`: activity stream and what became of its rows
+- `conservation`: kind of stream, its rows, how many of them are accounted for, and how many quarantined
 - `history_damage`: weekly partitions that are not what was written
 """
 
@@ -33,7 +33,6 @@ TOTALS = (
     "emails_sent", "emails_received", "meetings_sent", "meetings_received", "calls_made", "calls_received",
     "time_spent_by_team_minutes", "time_spent_by_customer_minutes",
 )  # fmt: skip
-CONSERVED = ("received", "removes", "kept", "superseded", "removed", "duplicates", "quarantined", "ignored")
 
 
 def gather(con: duckdb.DuckDBPyConnection, home: Path, marts: dict[str, Mart], context: RunContext, settings: Settings) -> None:
@@ -179,12 +178,10 @@ def _conservation(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
         raise GateError(f"{file} is missing: run relationship_kpis from its normalise stage")
     rows = []
     for stream, counts in (json.loads(file.read_text()).get("conservation") or {}).items():
-        rows.append((stream, *(_total(counts.get(name, 0)) for name in CONSERVED)))
-    _table(con, "conservation", "stream VARCHAR, " + ", ".join(f"{n} BIGINT" for n in CONSERVED), rows)
-
-
-def _total(count: int | dict[str, int]) -> int:
-    return sum(count.values()) if isinstance(count, dict) else count
+        outcomes = {name: count for name, count in counts.items() if name != "received"}
+        quarantined = sum(count for name, count in outcomes.items() if name.startswith("quarantined"))
+        rows.append((stream, counts["received"], sum(outcomes.values()), quarantined))
+    _table(con, "conservation", "stream VARCHAR, received BIGINT, accounted BIGINT, quarantined BIGINT", rows)
 
 
 def raw_view(con: duckdb.DuckDBPyConnection, home: Path, published: Version | None) -> None:

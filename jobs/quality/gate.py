@@ -7,7 +7,6 @@ A candidate and the facts about its run are offered to Great Expectations as one
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from jobs.publish import files
 from jobs.publish.catalogue import Mart, literal, quote, read_catalogue
 from jobs.publish.context import RunContext
 from jobs.publish.verdict import Check, GateError, GateResult, fingerprint, run_folder
-from jobs.publish.versions import Published
+from jobs.publish.versions import Published, Version
 from jobs.publish.writer import check_shape, open_candidate
 from jobs.quality import facts
 from jobs.quality.dialect import share, unshare
@@ -25,7 +24,6 @@ from jobs.quality.suites import Expectation, Suite, read_suites
 from jobs.settings import PROJECT_ROOT, Settings
 
 EXPECTATIONS = PROJECT_ROOT / "expectations"
-WEEKLY = "week_of"
 EVIDENCE_ROWS = 1000
 EXAMPLES = 5
 Progress = Callable[[int, int, str], None]
@@ -45,40 +43,22 @@ def gate(
 ) -> GateResult:
     """Check a candidate; the verdict and its evidence are kept in `$RAPPORT_HOME/quality/<run>/`.
 
-    Of `kpi_history` the run's own day is checked; of the weekly marts the checksums, for a week is checked when it is
-    computed (`gate_week`). Raises `GateError` when the gate itself cannot work.
+    Of `kpi_history` the run's own day is checked, of the weekly marts the weeks that the published version lacks; of
+    older weeks the checksums alone (S9). Raises `GateError` when the gate itself cannot work.
     """
     marts = read_catalogue(settings.dbt_project_dir / "models" / "marts")
-    weekly = {name for name, mart in marts.items() if mart.partition == WEEKLY}
-    suites = [s for s in read_suites(expectations) if s.table not in weekly]
+    suites = read_suites(expectations)
     with _opened(candidate, settings) as con:
         for mart in marts.values():
             check_shape(con, mart, f"candidate.{mart.schema}.{quote(mart.name)}")
-        _views(con, marts, context)
-        facts.gather(con, home, marts, context, settings)
-        facts.raw_view(con, home, Published(home).current())
+        published = Published(home).current()
+        try:
+            _views(con, marts, context, published)
+            facts.gather(con, home, marts, context, settings)
+            facts.raw_view(con, home, published)
+        except duckdb.Error as error:
+            raise GateError(f"{candidate} cannot be checked: {' '.join(str(error).split())}; build it again") from error
         return _judge(con, candidate, suites, run_folder(home, context.run_id), context, progress)
-
-
-def gate_week(
-    candidate: Path,
-    home: Path,
-    context: RunContext,
-    settings: Settings,
-    week: date,
-    relations: dict[str, str],
-    expectations: Path = EXPECTATIONS,
-) -> GateResult:
-    """Check one week of the weekly marts before it is written to the history (S9).
-
-    `relations` names for each mart the table of the candidate, `<schema>.<table>`, that holds the week's rows.
-    """
-    suites = [s for s in read_suites(expectations) if s.table in relations]
-    with _opened(candidate, settings) as con:
-        for mart, relation in relations.items():
-            con.execute(f"CREATE VIEW main.{quote(mart)} AS FROM candidate.{relation} WHERE {WEEKLY} = DATE {literal(week)}")
-        folder = run_folder(home, f"{context.run_id}-week-{week.isoformat()}")
-        return _judge(con, candidate, suites, folder, context, _quiet)
 
 
 @contextmanager
@@ -89,11 +69,19 @@ def _opened(candidate: Path, settings: Settings) -> Iterator[duckdb.DuckDBPyConn
         yield con
 
 
-def _views(con: duckdb.DuckDBPyConnection, marts: dict[str, Mart], context: RunContext) -> None:
+def _views(con: duckdb.DuckDBPyConnection, marts: dict[str, Mart], context: RunContext, published: Version | None) -> None:
     con.execute("CREATE SCHEMA restricted")
     con.execute("CREATE SCHEMA lake")
     for mart in marts.values():
-        where = f" WHERE as_of_date = DATE {literal(context.as_of_date)}" if mart.partition == "as_of_date" else ""
+        where = ""
+        if mart.partition == "as_of_date":
+            where = f" WHERE as_of_date = DATE {literal(context.as_of_date)}"
+        elif (
+            mart.partition
+            and published
+            and (known := [literal(f.stem) for f in published.mart_files(mart.name) if f.stem != "empty"])
+        ):
+            where = f" WHERE CAST({quote(mart.partition)} AS VARCHAR) NOT IN ({', '.join(known)})"
         con.execute(f"CREATE VIEW {mart.schema}.{quote(mart.name)} AS FROM candidate.{mart.schema}.{quote(mart.name)}{where}")
     lake = con.execute(
         "SELECT table_name FROM information_schema.tables WHERE table_catalog = 'candidate' AND table_schema = 'lake'"

@@ -254,14 +254,13 @@ WEEK = """
         FROM (SELECT unnest(['industry', 'country']) AS attribute);
 """
 KEPT = {
-    "received": 50,
-    "removes": 2,
-    "kept": 40,
-    "superseded": 4,
-    "removed": 2,
-    "duplicates": 1,
-    "quarantined": 0,
-    "ignored": {"draft": 5},
+    "received": 500,
+    "kept": 440,
+    "superseded": 40,
+    "removed": 12,
+    "duplicate": 3,
+    "quarantined:bad_time": 0,
+    "ignored:draft": 5,
 }
 
 
@@ -307,7 +306,7 @@ def build(home: Path, defect: str = "", run_id: str = "r1") -> Path:
 
 
 def conservation(home: Path, **counts: object) -> None:
-    """The snapshot's account of one stream, `counts` changed."""
+    """The snapshot's account of the mail, `counts` changed."""
     file = home / "lake" / "normalised" / "snapshot.json"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"snapshot_id": "s1", "conservation": {"messages/u1/inbox": {**KEPT, **counts}}}))
+    file.write_text(json.dumps({"snapshot_id": "s1", "conservation": {"messages": {**KEPT, **counts}}}))
