@@ -6,7 +6,6 @@ The asset is emitted once, by the last task, even when nothing changed.
 from datetime import datetime, timedelta
 
 from airflow.sdk import Asset, BaseHook, dag, get_current_context, task
-from jobs.notify import notify_failure
 
 from jobs import tasks
 
@@ -19,7 +18,6 @@ RAW_CRM = Asset(name="raw_crm", uri="rapport://lake/raw/dataverse")
     catchup=False,
     max_active_runs=1,
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
-    on_failure_callback=notify_failure,
     tags=["rapport", "extract"],
     doc_md=__doc__,
 )

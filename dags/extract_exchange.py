@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import Asset, BaseHook, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
-from jobs.notify import notify_failure
 
 from jobs import tasks
 
@@ -21,7 +20,6 @@ RAW_EXCHANGE = Asset(name="raw_exchange", uri="rapport://lake/raw/graph")
     catchup=False,
     max_active_runs=1,
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
-    on_failure_callback=notify_failure,
     tags=["rapport", "extract"],
     doc_md=__doc__,
 )

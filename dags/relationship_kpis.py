@@ -8,7 +8,6 @@ day of the history and moves no pointer.
 from datetime import datetime, timedelta
 
 from airflow.sdk import Asset, AssetOrTimeSchedule, CronDataIntervalTimetable, Param, dag, get_current_context, task
-from jobs.notify import notify_failure
 
 from jobs import tasks
 
@@ -26,7 +25,6 @@ MARTS = Asset(name="published_marts", uri="rapport://published/current")
         "as_of": Param(None, type=["null", "string"], description="Instant to compute for, ISO 8601; empty: chosen by the run")
     },
     default_args={"retries": 1, "retry_delay": timedelta(minutes=2)},
-    on_failure_callback=notify_failure,
     tags=["rapport", "kpi"],
     doc_md=__doc__,
 )

@@ -6,7 +6,6 @@ A run computes the weeks that are missing since the last one written, each at it
 from datetime import datetime, timedelta
 
 from airflow.sdk import CronDataIntervalTimetable, Param, dag, get_current_context, task
-from jobs.notify import notify_failure
 
 from jobs import tasks
 from jobs.settings import Settings
@@ -19,7 +18,6 @@ from jobs.settings import Settings
     max_active_runs=1,
     params={"as_of": Param(None, type=["null", "string"], description="Instant whose latest Monday is the week to reach")},
     default_args={"retries": 1, "retry_delay": timedelta(minutes=10)},
-    on_failure_callback=notify_failure,
     tags=["rapport", "similar"],
     doc_md=__doc__,
 )

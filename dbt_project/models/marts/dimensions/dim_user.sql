@@ -3,7 +3,7 @@ select
     nullif(systemuser.fullname, '') as name,
     nullif(systemuser.internalemailaddress, '') as email,
     systemuser.businessunitid as business_unit_id,
-    coalesce(systemuser.businessunitid_label, unit.name, systemuser.businessunitid) as business_unit,
+    coalesce(unit.name, systemuser.businessunitid) as business_unit,
     not coalesce(systemuser.isdisabled, false) as is_enabled
 from {{ ref('stg_dataverse__systemuser') }} as systemuser
 left join {{ ref('stg_dataverse__businessunit') }} as unit on systemuser.businessunitid = unit.businessunitid

@@ -5,6 +5,5 @@ select
     isdisabled,
     businessunitid,
     businessunitid_type,
-    {{ instant('modifiedon') }} as modifiedon,
-    businessunitid_label
+    {{ instant('modifiedon') }} as modifiedon
 from {{ source('lake', 'crm_systemuser') }}
