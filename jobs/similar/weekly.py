@@ -85,9 +85,9 @@ def compute_week(week: Week, settings: Settings, warehouse: Path, dbt: Dbt) -> N
     with duckdb.connect(str(warehouse), config={"threads": settings.threads}) as con:
         deals = con.sql("SELECT * FROM intermediate.int_similar_attribute").pl()
         matches = match_deals(deals, attributes, week.week_of, Rules.of(settings), settings.threads)
-        con.execute("CREATE SCHEMA IF NOT EXISTS similar")
-        _store(con, "similar.pair", matches.pairs)
-        _store(con, "similar.attribute", matches.attributes)
+        con.execute("CREATE SCHEMA IF NOT EXISTS \"similar\"")
+        _store(con, '"similar".pair', matches.pairs)
+        _store(con, '"similar".attribute', matches.attributes)
     dbt(RESULTS, as_of)
     with duckdb.connect(str(warehouse), read_only=True) as con:
         check_week(con, _relations(settings), week.week_of)

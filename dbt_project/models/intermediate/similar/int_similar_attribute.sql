@@ -1,21 +1,5 @@
 -- S1, S3: the deals of the week, what they are at its as-of, and the attributes that they are compared by.
-with business_unit as (
-    select
-        'systemuser' as owner_type,
-        systemuserid as owner_id,
-        businessunitid as business_unit_id
-    from {{ ref('stg_dataverse__systemuser') }}
-
-    union all
-
-    select
-        'team' as owner_type,
-        teamid as owner_id,
-        businessunitid as business_unit_id
-    from {{ ref('stg_dataverse__team') }}
-),
-
-deal as (
+with deal as (
     select
         opportunity.*,
         record.created_at,
@@ -27,12 +11,12 @@ deal as (
             when not record.is_open and record.close_date is not null and opportunity.statecode = 2 then 'lost'
         end as state,
         coalesce(lead_master.master_id, opportunity.originatingleadid) as lead_id,
-        coalesce(opportunity.owningbusinessunit, business_unit.business_unit_id) as business_unit_id
+        coalesce(opportunity.owningbusinessunit, owner.business_unit_id) as business_unit_id
     from {{ ref('stg_dataverse__opportunity') }} as opportunity
     inner join {{ ref('int_record') }} as record
         on opportunity.opportunityid = record.record_id and record.record_type = 'opportunity'
-    left join business_unit
-        on opportunity.ownerid_type = business_unit.owner_type and opportunity.ownerid = business_unit.owner_id
+    left join {{ ref('int_owner') }} as owner
+        on opportunity.ownerid_type = owner.owner_type and opportunity.ownerid = owner.owner_id
     left join {{ ref('int_master') }} as lead_master
         on lead_master.record_type = 'lead' and opportunity.originatingleadid = lead_master.id
 )
