@@ -1,12 +1,13 @@
 """An HTTP client for both sources that waits, retries and gives up as they document it."""
 
 import asyncio
+import gc
 import logging
 import random
 import re
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, nullcontext
+from contextlib import AsyncExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -123,11 +124,28 @@ def retry_after(text: str | None, now: datetime) -> float | None:
 
 @dataclass
 class Access:
-    """How requests of one stream are made: preference header, retry budget, and the turns of its mailbox."""
+    """How requests of one stream are made: preference header, retry budget, the turns of its mailbox, and its lane.
+
+    Lanes have connections of their own: a pool looks at each of its connections for every request, so small pools are quick.
+    """
 
     prefer: str
     budget: Budget
     turns: asyncio.Semaphore | None = None
+    lane: int = 0
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What one request came to: status, the error's code and message, the column that is refused, the body, and by how many
+    seconds the source's clock is ahead of ours."""
+
+    status: int
+    code: str
+    message: str
+    refused_column: str | None
+    body: bytes
+    skew: float | None
 
 
 class Client:
@@ -139,28 +157,36 @@ class Client:
         self.limiter = Limiter(settings.max_requests, timing)
         self.requests = 0
         self._stack = AsyncExitStack()
+        self._lanes: dict[int, httpx.AsyncClient] = {}
+        self._tls = httpx.create_ssl_context() if connection.origin.startswith("https:") else False
         self._token: str | None = None
         self._token_lock = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        size = self.settings.max_requests
-        headers = {"Accept": "application/json"}
-        if self.connection.is_loopback:
-            headers["Accept-Encoding"] = "identity"
-        self._http = await self._stack.enter_async_context(
-            httpx.AsyncClient(
-                transport=self.connection.transport,
-                headers=headers,
-                timeout=httpx.Timeout(60, connect=15, pool=None),
-                limits=httpx.Limits(max_connections=size, max_keepalive_connections=size),
-                follow_redirects=False,
-                trust_env=not self.connection.is_loopback,
-            )
-        )
+        # pages are big trees without cycles: looking through them for garbage would cost a fifth of the run
+        self._stack.callback(gc.set_threshold, *gc.get_threshold())
+        gc.set_threshold(100_000, 20, 100)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         await self._stack.aclose()
+
+    async def _lane(self, number: int) -> httpx.AsyncClient:
+        if number not in self._lanes:
+            headers = {"Accept": "application/json"}
+            if self.connection.is_loopback:
+                headers["Accept-Encoding"] = "identity"
+            lane = httpx.AsyncClient(
+                transport=self.connection.transport,
+                headers=headers,
+                verify=self._tls,
+                timeout=httpx.Timeout(60, connect=15, pool=None),
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=self.settings.max_requests),
+                follow_redirects=False,
+                trust_env=not self.connection.is_loopback,
+            )
+            self._lanes[number] = await self._stack.enter_async_context(lane)
+        return self._lanes[number]
 
     async def page(self, target: str, access: Access, *, is_link: bool, ends_with_delta: bool, seen: set[str]) -> Body:
         """One page. `is_link`: the target is a link of the source, whose loss raises SyncStateLost.
@@ -205,6 +231,22 @@ class Client:
                 seen.add(following)
         return found
 
+    async def probe(self, target: str, access: Access) -> Probe:
+        """One request without retries, whatever comes of it. Raises SourceError for an unreachable host and a refused sign-in."""
+        try:
+            answer = await self._send(target, access)
+        except (httpx.TransportError, TimeoutError) as error:
+            host = urlsplit(self.connection.origin).netloc
+            raise SourceError(
+                f"cannot reach {host} ({type(error).__name__}): check the connection's host and the network"
+            ) from None
+        code, message = _error_of(answer)
+        refused = _refused_column(target, message) if answer.status_code == 400 else None
+        skew = None
+        with suppress(TypeError, ValueError):
+            skew = (parsedate_to_datetime(answer.headers.get("Date")) - self.timing.now()).total_seconds()
+        return Probe(answer.status_code, code, message, refused, answer.content, skew)
+
     async def fetch(self, target: str, access: Access, accept: Callable[[bytes], T], *, is_link: bool) -> T:
         """What `accept` makes of the body at `target`.
 
@@ -217,7 +259,7 @@ class Client:
             status = 0
             try:
                 async with access.turns or nullcontext(), self.limiter:
-                    answer = await self._send(target, access.prefer)
+                    answer = await self._send(target, access)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 tries, unreachable = tries + 1, unreachable + 1
                 reason = f"no connection ({type(error).__name__})"
@@ -265,19 +307,20 @@ class Client:
             return wait + chance * min(1.0, 0.1 * wait + 0.05)
         return min(LONGEST_BACKOFF, 0.5 * 2 ** min(attempt - 1, 10)) * (0.5 + chance / 2)
 
-    async def _send(self, target: str, prefer: str) -> httpx.Response:
+    async def _send(self, target: str, access: Access) -> httpx.Response:
         async with self._token_lock:
             if self._token is None:
                 self._token = await self.connection.token()
-        headers = {"Prefer": prefer} if prefer else {}
+        headers = {"Prefer": access.prefer} if access.prefer else {}
         if self._token is not None:
             headers["Authorization"] = f"Bearer {self._token}"
         url = httpx.URL(self.connection.origin + target)
         extensions = {} if url.raw_path == target.encode() else {"target": target.encode()}
-        request = self._http.build_request("GET", url, headers=headers, extensions=extensions)
+        http = await self._lane(access.lane)
+        request = http.build_request("GET", url, headers=headers, extensions=extensions)
         self.requests += 1
         async with asyncio.timeout(self.settings.request_timeout_seconds):
-            return await self._http.send(request)
+            return await http.send(request)
 
     async def _renew_token(self, refused: str | None) -> None:
         async with self._token_lock:

@@ -1,4 +1,4 @@
-"""Commands on the raw log: `rapport status` and `rapport resync`."""
+"""Commands on sources and the raw log: `rapport status`, `rapport resync`, `rapport doctor`."""
 
 from datetime import datetime
 from typing import Any
@@ -10,6 +10,8 @@ from rich.table import Table
 
 from jobs import clock
 from jobs.extract import log, parking
+from jobs.extract.client import Timing
+from jobs.extract.doctor import FAIL, connections, examine
 from jobs.extract.errors import SourceError
 from jobs.extract.resync import resync_stream
 from jobs.settings import Settings
@@ -86,4 +88,22 @@ def resync(stream: str, source: str | None) -> None:
         click.echo(f"{origin} {name} is read whole at the next run")
 
 
-commands: list[click.Command] = [status, resync]
+@click.command()
+def doctor() -> None:
+    """Check connections, permissions, change tracking, mailboxes, clocks and disk space before the first run."""
+    dataverse, graph, wrong = connections()
+    checks = [*wrong, *examine(Settings(), dataverse, graph, Timing())]
+    named = {(each.part, each.what) for each in wrong}
+    table = Table("", "part", "checked", "what to know")
+    for each in checks:
+        if each in wrong or (each.part, each.what) not in named:
+            table.add_row(each.status, each.part, each.what, each.detail)
+    Console(highlight=False).print(table)
+    failed = [each for each in checks if each.status == FAIL]
+    if failed:
+        raise SourceError(
+            f"{len(failed)} of {len(checks)} checks failed; the first: {failed[0].part} {failed[0].what}: {failed[0].detail}"
+        )
+
+
+commands: list[click.Command] = [status, resync, doctor]

@@ -160,8 +160,18 @@ async def _extract_group(
     async with Client(connection, settings, timing) as client:
         require_hash_key(client, settings)
         reader = Reader(SOURCE, client, home, settings, run_id, timing, progress)
-        places = asyncio.Semaphore(MAILBOXES_AT_A_TIME)
-        await together(_MailboxReader(reader, mailbox, places).read() for mailbox in mailboxes)
+        lanes: asyncio.Queue[int] = asyncio.Queue()
+        for lane in range(MAILBOXES_AT_A_TIME):
+            lanes.put_nowait(lane)
+
+        async def read(mailbox: Mailbox) -> None:
+            lane = await lanes.get()
+            try:
+                await _MailboxReader(reader, mailbox, lane).read()
+            finally:
+                lanes.put_nowait(lane)
+
+        await together(read(mailbox) for mailbox in mailboxes)
         refuse_if_all_unauthorised(reader)
         return reader.report
 
@@ -169,22 +179,21 @@ async def _extract_group(
 class _MailboxReader:
     """Reads one mailbox: first its folders, then all its streams, at most four requests at a time."""
 
-    def __init__(self, reader: Reader, mailbox: Mailbox, places: asyncio.Semaphore) -> None:
+    def __init__(self, reader: Reader, mailbox: Mailbox, lane: int) -> None:
         self.reader, self.client, self.settings = reader, reader.client, reader.settings
         self.user = mailbox.user_id.lower()
         self.path = f"{self.client.base_path}{API}/users/{quote(self.user, safe='')}"
         self.turns = asyncio.Semaphore(PER_MAILBOX)
-        self.places = places
+        self.lane = lane
 
     async def read(self) -> None:
-        async with self.places:
-            folders = await self._folders()
-            if folders is None:
-                return
-            streams = [*self._mail_streams(folders), self._calendar_stream()]
-            self._retire_folders({stream_folder(self.reader.home, SOURCE, stream.name) for stream in streams})
-            self.reader.expect(len(streams))
-            await together(self.reader.read(stream) for stream in streams)
+        folders = await self._folders()
+        if folders is None:
+            return
+        streams = [*self._mail_streams(folders), self._calendar_stream()]
+        self._retire_folders({stream_folder(self.reader.home, SOURCE, stream.name) for stream in streams})
+        self.reader.expect(len(streams))
+        await together(self.reader.read(stream) for stream in streams)
 
     def _retire_folders(self, current: set[Path]) -> None:
         own = stream_folder(self.reader.home, SOURCE, f"mailFolders/{self.user}").name
@@ -206,6 +215,7 @@ class _MailboxReader:
                 f"odata.maxpagesize={self.settings.page_size}, {IMMUTABLE}",
                 Budget(self.settings.retry_budget_seconds),
                 self.turns,
+                self.lane,
             )
             try:
                 listed = await self._list_folders(access)
@@ -294,6 +304,7 @@ class _MailboxReader:
             lambda this, log: target,
             first_load_days=self.settings.first_load_days,
             turns=self.turns,
+            lane=self.lane,
             is_gone=lambda access: self._is_gone(folder, access),
         )
 
@@ -328,6 +339,7 @@ class _MailboxReader:
             notes_modified=True,
             is_resumable=False,
             turns=self.turns,
+            lane=self.lane,
             is_gone=lambda access: self._is_gone(folder, access),
         )
 
@@ -344,6 +356,7 @@ class _MailboxReader:
             window=lambda now: calendar_window(now, self.settings),
             related=self._series_masters,
             turns=self.turns,
+            lane=self.lane,
         )
 
     async def _series_masters(self, events: list[Record], fetched: set[str], access: Access) -> list[Record]:
