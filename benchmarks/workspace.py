@@ -2,17 +2,22 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import measure
+from benchmarks.measure import Measurement, measure, measure_again
 
 
 class Workspace:
-    """A scratch folder; `generated` inputs stay for the benchmarks that follow in the same run."""
+    """A scratch folder; `generated` inputs stay for the benchmarks that follow in the same run. Cheap things are measured `runs` times."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, runs: int = 3) -> None:
+        self.folder, self.runs = folder, runs
+
+    def measured(self, take: Callable[[], Measurement]) -> Measurement:
+        """The medians of up to `runs` runs of `take`, which sets its inputs up anew each time."""
+        return measure_again(take, self.runs)
 
     def generated(self, name: str, target: str, **arguments: Any) -> Path:
         """The folder `name`, filled by the generator `target` ("module:function", given `folder`) unless it is there already."""

@@ -2,7 +2,7 @@
 
 import shutil
 
-from benchmarks.measure import Measurement, measure, measure_again
+from benchmarks.measure import Measurement, measure
 from benchmarks.report import Report
 from benchmarks.workspace import Workspace, link_tree
 
@@ -33,11 +33,11 @@ def run(copies: int, work: Workspace) -> Report:
     def peer(target: str) -> Measurement:
         return measure(target, home=raw / "first", out=work.fresh("peer"))
 
-    ours = report.add("full", "ours", copies, measure_again(in_full))
-    day = report.add("a day later", "ours", new, measure_again(day_after))
-    report.add("nothing new", "ours", 0, measure_again(again))
-    floor = report.add("DuckDB: read, parse, write", "floor", copies, measure_again(lambda: peer("benchmarks.normalise.duckdb_floor:parse")))
-    pandas = report.add("pandas: the core rules", "peer", copies, measure_again(lambda: peer("benchmarks.normalise.pandas_rules:normalise")))
+    ours = report.add("full", "ours", copies, work.measured(in_full))
+    day = report.add("a day later", "ours", new, work.measured(day_after))
+    report.add("nothing new", "ours", 0, work.measured(again))
+    floor = report.add("DuckDB: read, parse, write", "floor", copies, work.measured(lambda: peer("benchmarks.normalise.duckdb_floor:parse")))
+    pandas = report.add("pandas: the core rules", "peer", copies, work.measured(lambda: peer("benchmarks.normalise.pandas_rules:normalise")))
     report.compare("full / DuckDB floor", ours.seconds / floor.seconds, aim="at most 2.0")
     report.compare("pandas / full", pandas.seconds / ours.seconds, aim="at least 10")
     report.compare("a day later / full", 100 * day.seconds / ours.seconds, "%", "under 3 % beside the start-up")
