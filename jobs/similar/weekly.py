@@ -56,7 +56,7 @@ def fill_weeks(
 ) -> Filled:
     """Compute and write, oldest first, the weeks that are due at `as_of`; weeks once written stay as they are.
 
-    `warehouse`: a scratch DuckDB file that `dbt` builds into, never one that is published. `watermarks`: what each stream has; a week
+    `warehouse`: a scratch DuckDB file that `dbt` builds into, never one that is published, its name none of a schema. `watermarks`: what each stream has; a week
     waits until every stream that is not parked has a complete round that started at or after its Monday, unless a tenant is replayed.
     Raises `SimilarError` when a week fails its check; the weeks before it stay written.
     """
@@ -85,7 +85,7 @@ def compute_week(week: Week, settings: Settings, warehouse: Path, dbt: Dbt) -> N
     with duckdb.connect(str(warehouse), config={"threads": settings.threads}) as con:
         deals = con.sql("SELECT * FROM intermediate.int_similar_attribute").pl()
         matches = match_deals(deals, attributes, week.week_of, Rules.of(settings), settings.threads)
-        con.execute("CREATE SCHEMA IF NOT EXISTS \"similar\"")
+        con.execute('CREATE SCHEMA IF NOT EXISTS "similar"')
         _store(con, '"similar".pair', matches.pairs)
         _store(con, '"similar".attribute', matches.attributes)
     dbt(RESULTS, as_of)
