@@ -25,7 +25,12 @@ def similar_won_deals():
     @task
     def choose_as_of() -> dict:
         context = get_current_context()
-        return tasks.begin_weeks(context["run_id"], context["params"]["as_of"])
+        interval_end = context["data_interval_end"] if str(context["dag_run"].run_type) == "scheduled" else None
+        return tasks.begin_weeks(context["run_id"], context["params"]["as_of"], interval_end)
+
+    @task(pool="warehouse")
+    def normalise(run: dict) -> dict:
+        return tasks.normalise(run)
 
     @task(pool="warehouse")
     def compute_weeks(run: dict) -> dict:
@@ -39,7 +44,7 @@ def similar_won_deals():
     def publish(run: dict) -> dict:
         return tasks.publish(run)
 
-    publish(gate(compute_weeks(choose_as_of())))
+    publish(gate(compute_weeks(normalise(choose_as_of()))))
 
 
 similar_won_deals()

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -11,7 +12,27 @@ from jobs.errors import RapportError
 from jobs.settings import Settings
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+ELSEWHERE = {
+    **dict.fromkeys(("status", "resync", "doctor", "import"), "jobs.extract.commands"),
+    **dict.fromkeys(("versions", "rollback", "verify", "diff", "release", "contract"), "jobs.publish.commands"),
+    "sandbox": "sandbox.commands",
+}
+
+
+class Commands(click.Group):
+    """A group whose commands in other modules are imported when they are used, so that each starts fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *ELSEWHERE])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in ELSEWHERE:
+            commands = import_module(ELSEWHERE[cmd_name]).commands
+            return next(command for command in commands if command.name == cmd_name)
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def rapport() -> None:
     """Relationship analytics: from CRM and Exchange to published KPI marts."""
 
@@ -61,11 +82,6 @@ def airflow(arguments: tuple[str, ...]) -> None:
 
 def main() -> None:
     """Entry point: a failure that the user can act on is one line on standard error and exit status 1."""
-    from importlib import import_module
-
-    for module in ("sandbox.commands", "jobs.extract.commands", "jobs.publish.commands"):
-        for command in import_module(module).commands:
-            rapport.add_command(command)
     try:
         rapport()
     except RapportError as error:

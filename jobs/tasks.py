@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs import build, progress, runs
+from jobs.errors import RapportError
 from jobs.settings import Settings
 
 Run = dict[str, Any]
@@ -137,6 +138,50 @@ def _context(run: Run, settings: Settings) -> Any:
         is_backfill=run["is_backfill"],
         stages=run["stages"],
     )
+
+
+def begin_weeks(run_id: str, as_of: str | None, interval_end: datetime | None) -> Run:
+    """Choose the instant whose latest Monday the weekly run reaches; its version carries the as-of of the current KPI marts."""
+    from jobs.extract.log import watermarks
+
+    settings = Settings()
+    published = runs.published_manifest(settings.home)
+    if published is None:
+        raise RapportError("nothing is published yet: run the DAG relationship_kpis once before similar_won_deals")
+    reached = runs.choose_as_of(
+        param=as_of,
+        interval_end=interval_end,
+        configured=settings.as_of,
+        watermarks=watermarks(settings.home),
+        published_as_of=None,
+    )
+    current = runs.parse_instant(published["as_of"])
+    return {**_run(run_id, current, settings, current), "reached": runs.instant_text(reached)}
+
+
+def compute_weeks(run: Run) -> Run:
+    """Compute the weeks that are missing, then a candidate with the current KPI marts and all weeks."""
+    from jobs.extract.log import watermarks
+    from jobs.similar.weekly import fill_weeks
+
+    settings = Settings()
+    with progress.stage("similar won deals") as stage:
+        variables = build.dbt_vars(settings, tier=run["tier"], history_start=run["history_start"])
+        scratch = build.new_candidate(settings.home, f"{run['run_id']}-weeks", from_base=False)
+        filled = fill_weeks(
+            settings.home,
+            settings,
+            runs.parse_instant(run["reached"]),
+            scratch,
+            lambda args, more: build.dbt(args, scratch, settings, {**variables, **more}),
+            watermarks(settings.home),
+            stage.step,
+        )
+        build.drop_candidate(scratch)
+        candidate = build.new_candidate(settings.home, run["run_id"], from_base=True)
+        build.dbt(["run", "--select", "path:models/marts/similar"], candidate, settings, {**variables, "as_of": run["as_of"]})
+        stage.note = filled.summary()
+    return _with_stage({**run, "candidate": str(candidate)}, "similar", stage.seconds, rows=len(filled.written))
 
 
 def gate(run: Run) -> Run:
