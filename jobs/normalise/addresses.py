@@ -31,6 +31,7 @@ def canonical_address(text: str | None) -> str | None:
     return f"{local}@{canonical_domain(domain)}" if at else None
 
 
+@cache
 def canonical_domain(text: str) -> str:
     """A domain in lower case, without its final dot, in IDNA ASCII where that is possible."""
     domain = text.strip().lower().removesuffix(".")
@@ -81,11 +82,24 @@ def guid(expr: pl.Expr) -> pl.Expr:
 
 def message_id(expr: pl.Expr) -> pl.Expr:
     """A message id without white space and enclosing angle brackets; empty is null (N15)."""
-    text = expr.str.replace_all(r"\s+", "")
-    for _ in range(4):
-        enclosed = text.str.starts_with("<") & text.str.ends_with(">") & (text.str.len_chars() > 1)
-        text = pl.when(enclosed).then(text.str.slice(1, text.str.len_chars() - 2)).otherwise(text)
-    return pl.when(text != "").then(text)
+    return expr.map_batches(_message_ids, return_dtype=pl.String)
+
+
+def _message_ids(texts: pl.Series) -> pl.Series:
+    plain = texts.str.strip_prefix("<").str.strip_suffix(">")
+    one_pair = texts.str.starts_with("<") & texts.str.ends_with(">")
+    odd = plain.str.contains(r"[<>\s]") | (one_pair != (texts.str.starts_with("<") | texts.str.ends_with(">"))) | (plain == "")
+    rows = odd.fill_null(False).arg_true()
+    if rows.is_empty():
+        return plain
+    return plain.scatter(rows, pl.Series([_message_id(text) for text in texts.gather(rows).to_list()], dtype=pl.String))
+
+
+def _message_id(text: str) -> str | None:
+    rest = "".join(text.split())
+    while len(rest) > 1 and rest[0] == "<" and rest[-1] == ">":
+        rest = rest[1:-1]
+    return rest or None
 
 
 @cache

@@ -6,7 +6,17 @@ from jobs.normalise import replay
 from jobs.normalise.payload import decode
 
 NOT_MAIL = frozenset(
-    "drafts outbox junkemail conversationhistory syncissues conflicts localfailures serverfailures recoverableitemsdeletions".split()
+    [
+        "drafts",
+        "outbox",
+        "junkemail",
+        "conversationhistory",
+        "syncissues",
+        "conflicts",
+        "localfailures",
+        "serverfailures",
+        "recoverableitemsdeletions",
+    ]
 )
 SEARCH_FOLDER = "#microsoft.graph.mailSearchFolder"
 SCHEMA = {"user_id": pl.String, "folder_id": pl.String, "counts": pl.Boolean, "is_sent": pl.Boolean}

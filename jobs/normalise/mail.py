@@ -288,13 +288,17 @@ def reference_ids(frame: pl.DataFrame, column: str) -> pl.DataFrame:
 
     Returns copy, link.
     """
-    text = pl.col(column)
-    bracketed = text.str.extract_all(r"<[^<>]*>")
-    loose = text.str.replace_all(r"[\s,]+", " ").str.strip_chars().str.split(" ")
-    found = frame.select("copy", pl.when(bracketed.list.len() > 0).then(bracketed).otherwise(loose).alias("link"))
-    found = found.filter(pl.col("link").list.len() > 0).explode("link")
-    has_at = pl.col("link").str.contains("@", literal=True) | pl.col("link").str.starts_with("<")
-    return found.filter(has_at).select("copy", message_id(pl.col("link")).alias("link")).drop_nulls().cast(LINK)
+    texts = frame.select("copy", pl.col(column).alias("link"))
+    found = texts.with_columns(pl.col("link").str.extract_all("<[^<>]*>").alias("links"))
+    is_bracketed = pl.col("links").list.len() > 0
+    loose = found.filter(~is_bracketed & pl.col("link").str.contains("@", literal=True)).select(
+        "copy", pl.col("link").str.replace_all(r"[\s,]+", " ").str.strip_chars().str.split(" ")
+    )
+    parts = [
+        found.filter(is_bracketed).select("copy", pl.col("links").alias("link")).explode("link"),
+        loose.explode("link").filter(pl.col("link").str.contains("@", literal=True)),
+    ]
+    return pl.concat(parts).select("copy", message_id(pl.col("link")).alias("link")).drop_nulls().cast(LINK)
 
 
 def _header_links(headers: pl.DataFrame) -> pl.DataFrame:

@@ -136,7 +136,7 @@ def graph_copies(events: pl.DataFrame) -> Copies:
         boolean(pl.col("isOrganizer")).fill_null(False).alias("is_organizers"),
         pl.col("lastModifiedDateTime").pipe(instant).alias("modified_at"),
         (pl.col("sensitivity").str.to_lowercase() == "private").fill_null(False).alias("is_private"),
-        _answer(pl.col("responseStatus").struct.field("response")).alias("response"),
+        pl.col("responseStatus").struct.field("response").str.to_lowercase().alias("response"),
         "subject",
         "organizer_address",
         pl.lit(None, dtype=pl.String).alias("organizer_party_id"),
@@ -208,7 +208,7 @@ def dataverse_copies(appointments: pl.DataFrame, party: pl.DataFrame) -> Copies:
         pl.lit(False).alias("is_organizers"),
         pl.col("modifiedon").alias("modified_at"),
         pl.col("ismapiprivate").fill_null(False).alias("is_private"),
-        pl.lit("none").alias("response"),
+        pl.lit(None, dtype=pl.String).alias("response"),
         "subject",
         "organizer_address",
         pl.when(pl.col("organizer_address").is_null()).then("organizer_party_id").alias("organizer_party_id"),
@@ -303,8 +303,14 @@ def meetings(
         rows.select(pl.col("activity_id").alias("key"), "address"),
         owners,
         owner_address,
-    ).select(pl.col("key").alias("activity_id"), "address", pl.lit("delivered").alias("role"))
-    rows = pl.concat([rows, extra], how="diagonal")
+    ).rename({"key": "activity_id"})
+    said = held.unique(["activity_id", "user_id"], keep="first", maintain_order=True).select(
+        "activity_id", "user_id", _answer(pl.col("response"))
+    )
+    extra = extra.join(said, on=["activity_id", "user_id"], how="left").with_columns(pl.lit("delivered").alias("role"))
+    answers = _responses(held, deciding, copies.attendees, owners)
+    rows = rows.join(answers, on=["activity_id", "address"], how="left")
+    rows = pl.concat([rows, extra.drop("user_id")], how="diagonal")
     resources = (
         copies.attendees.filter(pl.col("role") == "resource")
         .join(held.select("copy", "activity_id"), on="copy")
@@ -312,7 +318,6 @@ def meetings(
         .unique()
     )
     rows = rows.join(resources, on=["activity_id", "address"], how="anti")
-    rows = rows.join(_responses(held, deciding, copies.attendees, owners), on=["activity_id", "address"], how="left")
     participant = participants(rows).with_columns(
         pl.when(pl.col("role") == "organizer")
         .then(pl.lit("accepted"))
@@ -381,7 +386,9 @@ def _invited(held: pl.DataFrame, deciding: pl.DataFrame, attendees: pl.DataFrame
 def _responses(held: pl.DataFrame, deciding: pl.DataFrame, attendees: pl.DataFrame, owners: pl.DataFrame) -> pl.DataFrame:
     """What each address answered (N34, R8): activity_id, address, response."""
     answered = pl.col("response") != "none"
-    own = held.filter((pl.col("source") == "graph") & pl.col("response").is_in(["accepted", "tentative", "declined"]))
+    own = held.filter(pl.col("response").is_in(["accepted", "tentativelyaccepted", "declined"])).with_columns(
+        _answer(pl.col("response"))
+    )
     own = own.join(owners, on="user_id").sort(
         "activity_id",
         "address",

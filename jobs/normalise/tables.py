@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from jobs.normalise import activities, crm, folders, mail, meetings, people, quarantine, replay, threads
-from jobs.normalise.activities import ACTIVITY, PARTICIPANT, PARTY, SUBJECT
+from jobs.normalise.activities import PARTICIPANT, PARTY, SUBJECT
 from jobs.privacy.opt_out import OptOut, opted_out_activities, with_people
 
 RECORD_ADDRESS = {"record_type": pl.String, "record_id": pl.String, "address": pl.String, "position": pl.Int32}
@@ -22,7 +22,7 @@ class Rules:
     drop_deleted_mail: bool = False
     collect_subjects: bool = False
     extra_columns: dict[str, str] = field(default_factory=dict)
-    opt_out: OptOut = OptOut()
+    opt_out: OptOut = field(default_factory=OptOut)
     opt_out_flags: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -118,7 +118,6 @@ def normalised(raw: Raw, rules: Rules) -> Normalised:
         **{f"crm_{name}": crm.published(name, table) for name, table in crm_tables.items()},
     }
     month = pl.col("occurred_at").dt.strftime("%Y-%m").fill_null("none").alias("month")
-    assert list(tables["activity"].columns) == list(ACTIVITY)
     return Normalised(tables, tables["activity"].select("activity_id", month), _summed(told), domains)
 
 

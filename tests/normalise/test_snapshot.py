@@ -1,0 +1,172 @@
+"""The stage as a whole: files, manifest, what changed, and that order of arrival changes nothing."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from filelock import FileLock
+
+import jobs.normalise
+from jobs.errors import RapportError
+from jobs.normalise.crm import TABLES
+from jobs.settings import Settings
+from tests.normalise.world import World, guid, mailbox_id
+
+CLEO, DAN = "cleo@acme.example", "dan@acme.example"
+UNA = "una@ours.example"
+
+
+def land(world: World, home: Path) -> None:
+    """Write the world's rows as the raw log of `home`, one file a stream."""
+    for (source, stream), rows in world.frame().partition_by("source", "stream", as_dict=True).items():
+        folder = home / "lake" / "raw" / source / stream.replace("/", "-")
+        folder.mkdir(parents=True, exist_ok=True)
+        rows.write_parquet(folder / "0.parquet")
+
+
+def run(world: World, home: Path, **settings: Any) -> dict[str, Any]:
+    """Run the stage and return the manifest."""
+    land(world, home)
+    jobs.normalise.run(home, Settings(_env_file=None, home=home, **settings), "run")
+    return json.loads((home / "lake" / "normalised" / "snapshot.json").read_text())
+
+
+def small_world() -> World:
+    world = World()
+    world.contact("cleo", CLEO)
+    for month in (4, 5, 6):
+        world.mail("una", "inbox", f"m{month}", CLEO, [UNA], at=f"2026-{month:02}-10T10:00:00Z")
+    world.call("call", (1, UNA), actualend=None)
+    return world
+
+
+def test_every_table_is_there_and_typed_even_when_empty(tmp_path: Path) -> None:
+    manifest = run(World(users=()), tmp_path)
+    assert {f"crm_{name}" for name in TABLES} < set(manifest["tables"])
+    root = tmp_path / "lake" / "normalised"
+    activity = pl.read_parquet([root / file for file in manifest["tables"]["activity"]])
+    assert (activity.height, activity.schema["occurred_at"], activity.schema["source_ids"]) == (
+        0, pl.Datetime("us", "UTC"), pl.List(pl.String))  # fmt: skip
+    assert manifest["tier"] == "basic"
+
+
+def test_activities_lie_in_the_folder_of_their_month(tmp_path: Path) -> None:
+    manifest = run(small_world(), tmp_path)
+    months = [file.split("/")[1] for file in manifest["tables"]["activity"]]
+    assert months == ["month=2026-04", "month=2026-05", "month=2026-06", "month=none"]
+    assert manifest["row_counts"]["activity"] == 4
+    assert manifest["conservation"]["messages"] == {"kept": 3, "received": 3}
+    assert (manifest["tier"], manifest["changed"]["full"], manifest["previous_id"]) == ("enhanced", True, None)
+
+
+def test_only_months_that_change_are_written_and_the_snapshot_names_the_activities(tmp_path: Path) -> None:
+    world = small_world()
+    before = run(world, tmp_path)
+    assert run(world, tmp_path) == before
+    world.later()
+    world.mail("una", "inbox", "late", DAN, [UNA], at="2026-05-11T10:00:00Z")
+    after = run(world, tmp_path)
+    root = tmp_path / "lake" / "normalised"
+    new = set(after["tables"]["activity"]) - set(before["tables"]["activity"])
+    assert [file.split("/")[1] for file in new] == ["month=2026-05"]
+    assert after["previous_id"] == before["snapshot_id"]
+    changed = pl.read_parquet(root / after["changed"]["activity_ids_file"]).get_column("activity_id").to_list()
+    late = pl.read_parquet([root / f for f in new]).filter(pl.col("source_ids").list.first().str.ends_with("late"))
+    assert (changed, after["changed"]["full"]) == (late.get_column("activity_id").to_list(), False)
+    assert all((root / file).exists() for files in before["tables"].values() for file in files)
+
+
+def test_files_of_older_snapshots_are_removed(tmp_path: Path) -> None:
+    world = small_world()
+    manifests = []
+    for number in range(3):
+        world.mail("una", "inbox", f"more{number}", DAN, [UNA])
+        manifests.append(run(world, tmp_path))
+    root = tmp_path / "lake" / "normalised"
+    held = {file.relative_to(root).as_posix() for file in root.rglob("*.parquet")}
+    listed = {file for manifest in manifests[1:] for files in manifest["tables"].values() for file in files}
+    assert listed <= held
+    assert not held & (set(manifests[0]["tables"]["activity"]) - listed)
+
+
+def test_a_changed_contact_or_internal_domain_rewrites_no_activity(tmp_path: Path) -> None:
+    world = small_world()
+    before = run(world, tmp_path)
+    world.later()
+    world.contact("cleo", "other@acme.example")
+    after = run(world, tmp_path, internal_domains=["acme.example"])
+    for name in ("activity", "activity_participant", "activity_party", "activity_thread"):
+        assert after["tables"][name] == before["tables"][name]
+    assert after["tables"]["person_address"] != before["tables"]["person_address"]
+    assert after["internal_domains"] == ["acme.example"]
+
+
+def test_a_second_run_waits_for_nobody(tmp_path: Path) -> None:
+    run(small_world(), tmp_path)
+    with FileLock(tmp_path / "lake" / "normalised" / ".lock"), pytest.raises(RapportError, match="another run"):
+        run(small_world(), tmp_path)
+
+
+def test_a_missing_opt_out_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RapportError, match=r"missing\.csv"):
+        run(small_world(), tmp_path, privacy_opt_out_file=tmp_path / "missing.csv")
+
+
+def random_world(seed: int) -> World:
+    """A few dozen records of every kind, with copies, partial rows, removals and ties."""
+    chance = random.Random(seed)
+    world = World()
+    people = [UNA, "bo@ours.example", "cem@ours.example", CLEO, DAN, "x@y.example"]
+    for name in ("cleo", "cleo2", "dan"):
+        world.contact(name, chance.choice([CLEO, DAN]), modifiedon=f"2026-05-0{chance.randint(1, 3)}T00:00:00Z")
+    for round_number in range(3):
+        if round_number:
+            world.later()
+        for _ in range(20):
+            user = chance.choice(["una", "bo", "cem"])
+            number = chance.randint(1, 8)
+            at = f"2026-0{chance.randint(4, 6)}-10T10:00:{chance.randint(0, 3):02}Z"
+            sender, to = chance.choice(people), chance.sample(people, 2)
+            kind = chance.random()
+            if kind < 0.5:
+                world.mail(user, chance.choice(["inbox", "sentitems", "junkemail"]), f"{user}-{number}", sender, to, at=at,
+                           message_id=f"<{number}@mid.example>" if chance.random() < 0.7 else None,
+                           conversationId=f"c{chance.randint(1, 4)}",
+                           headers=[("In-Reply-To", f"<{chance.randint(1, 12)}@mid.example>")] if chance.random() < 0.4 else None)  # fmt: skip
+            elif kind < 0.6:
+                world.put("graph", f"messages/{mailbox_id(user)}/inbox", f"{user}-{number}", {"id": "x", "ccRecipients": None})
+            elif kind < 0.75:
+                world.event(
+                    user,
+                    f"{user}-e{number}",
+                    sender,
+                    to,
+                    uid=f"uid{number}",
+                    lastModifiedDateTime=at,
+                    response=chance.choice(["accepted", "declined", "none"]),
+                )
+            elif kind < 0.85:
+                world.crm_mail(
+                    f"crm{number}", (1, sender), (2, to[0]), messageid=chance.choice([None, f"<{number}@mid.example>"]), senton=at
+                )
+            elif kind < 0.95:
+                world.call(f"call{number}", (1, sender), (2, to[0]), regardingobjectid=("contact", guid("cleo")))
+            else:
+                world.remove(f"calendarView/{mailbox_id(user)}", f"{user}-e{number}")
+    return world
+
+
+def contents(manifest: dict[str, Any]) -> dict[str, list[str]]:
+    return manifest["tables"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_order_of_rows_and_files_changes_nothing(seed: int, tmp_path: Path) -> None:
+    world = random_world(seed)
+    expected = run(world, tmp_path / "a")
+    assert expected["row_counts"]["activity"] > 10
+    random.Random(seed).shuffle(world.rows)
+    assert contents(run(world, tmp_path / "b")) == contents(expected)
