@@ -42,9 +42,12 @@ class Settings(BaseSettings):
     mailboxes: list[str] | None = Field(
         None, description="Addresses or ids of the mailboxes to read; empty: all users with a mailbox."
     )
-    mailbox_group: str | None = Field(None, description="Object id of the Entra security group whose members' mailboxes are read.")
+    mailbox_group: str | None = Field(
+        None, description="Object id of the Entra security group whose members' mailboxes are read."
+    )
     mailbox_role: str | None = Field(None, description="Dataverse security role whose users' mailboxes are read.")
     skip_folders: list[str] = Field(default_factory=list, description="Well-known folder names that are not read at all.")
+    hidden_folders: bool = Field(True, description="Read hidden mail folders too.")
     first_load_days: int = Field(
         365, ge=0, description="Mail older than this at the first round is dropped before landing, days; 0: no limit."
     )
@@ -54,6 +57,7 @@ class Settings(BaseSettings):
     page_size: int = Field(500, ge=1, description="Records a page asked of Graph (Prefer: odata.maxpagesize).")
     crm_page_size: int = Field(5000, ge=1, description="Records a page asked of Dataverse.")
     max_requests: int = Field(32, ge=1, description="Ceiling of the adaptive number of concurrent requests.")
+    mailbox_requests: int = Field(4, ge=1, description="Concurrent requests to one mailbox; Exchange allows 4.")
     retry_budget_seconds: float = Field(
         900.0, gt=0, description="Total waiting time a stream may spend on retries in a run, seconds."
     )

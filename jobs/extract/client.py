@@ -19,7 +19,7 @@ import orjson
 
 from jobs import clock
 from jobs.extract.connection import Connection
-from jobs.extract.errors import DAILY, SOON, SourceError, StreamFailed, SyncStateLost
+from jobs.extract.errors import AT_ONCE, DAILY, SOON, SourceError, StreamFailed, SyncStateLost
 from jobs.extract.pages import BadPage, Body, parse
 from jobs.settings import Settings
 
@@ -27,7 +27,6 @@ TRIES = 5
 LONGEST_BACKOFF = 60.0
 THROTTLED = {429, 503, 504, 509}
 DATAVERSE_EXPIRED = {"0x80044352", "-2147204270"}
-PER_MAILBOX = 4
 T = TypeVar("T")
 
 for _noisy in ("httpx", "httpcore", "azure"):
@@ -337,7 +336,7 @@ class Client:
         if status == 429 or (status >= 500 and status != 501) or status == 408:
             return reason
         if status == 401:
-            raise StreamFailed(f"{reason}: the access token is refused", status=status, code=code)
+            raise StreamFailed(f"{reason}: the access token is refused", wait=AT_ONCE, status=status, code=code)
         if status == 400 and (column := _refused_column(target, message)):
             raise StreamFailed(f"the source refuses the column {column} ({reason})", wait=DAILY, status=status, code=code)
         raise StreamFailed(reason, wait=DAILY, status=status, code=code)

@@ -1,15 +1,17 @@
-"""Commands on sources and the raw log: `rapport status`, `rapport resync`, `rapport doctor`."""
+"""Commands on sources and the raw log: `rapport status`, `rapport resync`, `rapport doctor`, `rapport import`."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import click
 import orjson
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from jobs import clock
 from jobs.extract import log, parking
+from jobs.extract.bulk import import_folder
 from jobs.extract.client import Timing
 from jobs.extract.doctor import FAIL, connections, examine
 from jobs.extract.errors import SourceError
@@ -59,7 +61,7 @@ def status(as_json: bool, only_parked: bool) -> None:
         for each in streams:
             click.echo(orjson.dumps(each))
         return
-    table = Table("source", "stream", "rows", "last success", "cursor age", "parked, next try")
+    table = Table("source", Column("stream", overflow="fold"), "rows", "last success", "cursor age", "parked, next try")
     for each in streams:
         why = f"{each['parked']}" + (f", {each['next_try']:%Y-%m-%d %H:%M}" if each["next_try"] else "") if each["parked"] else ""
         table.add_row(each["source"], each["stream"], f"{each['rows']:,}", each["last_success"], each["cursor_age"], why)
@@ -106,4 +108,17 @@ def doctor() -> None:
         )
 
 
-commands: list[click.Command] = [status, resync, doctor]
+@click.command("import")
+@click.argument("folder", type=click.Path(path_type=Path))
+def import_(folder: Path) -> None:
+    """Import FOLDER into the raw log: a backfill that does not go through the APIs.
+
+    FOLDER holds files of Microsoft Graph Data Connect (JSON lines), a CDM folder of Synapse Link (model.json and CSV), or Parquet
+    or Delta tables named after Dataverse tables.
+    """
+    settings, timing = Settings(), Timing()
+    run_id = f"import-{timing.now():%Y%m%dT%H%M%S}"
+    click.echo(import_folder(folder, settings.home, settings, run_id, timing).summary())
+
+
+commands: list[click.Command] = [status, resync, doctor, import_]

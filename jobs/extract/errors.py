@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from jobs.errors import RapportError
 
-SOON = timedelta(hours=1)
+AT_ONCE = timedelta(0)
+SOON = timedelta(minutes=45)
 DAILY = timedelta(days=1)
 
 

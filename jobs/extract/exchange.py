@@ -12,12 +12,12 @@ from urllib.parse import quote
 import orjson
 
 from jobs.extract import keep, parking
-from jobs.extract.client import PER_MAILBOX, Access, Budget, Client, Timing
+from jobs.extract.client import Access, Budget, Client, Timing
 from jobs.extract.connection import Connection
 from jobs.extract.errors import SourceError, StreamFailed
 from jobs.extract.keep import Record
 from jobs.extract.log import Round, State, StreamLog, raw_root, stream_folder
-from jobs.extract.selection import choose, current_records
+from jobs.extract.selection import choose, current_users
 from jobs.extract.streams import (
     Progress,
     Reader,
@@ -96,11 +96,6 @@ async def _list_mailboxes(
         chosen = await choose(client, users, home, settings, crm, timing)
         _retire_others(home, set(chosen), timing.now())
         return [Mailbox(user) for user in chosen]
-
-
-def current_users(home: Path) -> dict[str, Record]:
-    """The users as the raw log last says, by id in lower case."""
-    return {str(record["id"]).lower(): record for record in current_records(home, SOURCE, "users")}
 
 
 def _retire_others(home: Path, selected: set[str], now: datetime) -> None:
@@ -183,7 +178,7 @@ class _MailboxReader:
         self.reader, self.client, self.settings = reader, reader.client, reader.settings
         self.user = mailbox.user_id.lower()
         self.path = f"{self.client.base_path}{API}/users/{quote(self.user, safe='')}"
-        self.turns = asyncio.Semaphore(PER_MAILBOX)
+        self.turns = asyncio.Semaphore(self.settings.mailbox_requests)
         self.lane = lane
 
     async def read(self) -> None:
@@ -281,7 +276,11 @@ class _MailboxReader:
         return found if isinstance(found, str) else None
 
     def _mail_streams(self, folders: list[Record]) -> list[Stream]:
-        skipped = _with_below(folders, {f["id"] for f in folders if f["wellKnownName"] in self.settings.skip_folders})
+        unread = self.settings.skip_folders
+        hidden = not self.settings.hidden_folders
+        skipped = _with_below(
+            folders, {f["id"] for f in folders if f["wellKnownName"] in unread or (hidden and f.get("isHidden") is True)}
+        )
         sent = _with_below(folders, {f["id"] for f in folders if f["wellKnownName"] == SENT})
         found = []
         for folder in folders:

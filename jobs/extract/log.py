@@ -46,7 +46,8 @@ SCHEMA = pa.schema(
 )
 """One row a page (row 0) and one a record; `op` is page, upsert, remove or reject."""
 
-FULL_KINDS = ("full", "reconcile", "import")
+FULL_KINDS = ("full", "reconcile")
+IMPORT = "import"
 LOW_CARDINALITY = ["source", "stream", "round_kind", "op", "link_kind", "run_id"]
 BUFFER_BYTES = 8 * 2**20
 BUFFER_PAGES = 200
@@ -279,7 +280,7 @@ class StreamLog:
 
 def _after(before: State | None, page: Page) -> State:
     """The state once `page` is durable."""
-    is_complete = page.link_kind in ("delta", "none")
+    is_complete = page.link_kind in ("delta", "none") and page.round.kind != IMPORT
     is_full = is_complete and page.round.kind in FULL_KINDS
     known = before or State(page.round, -1, None, "none")
     given = page.facts.get("history_start")

@@ -40,7 +40,7 @@ async def choose(
         chosen = await _role_members(users, settings, crm, timing)
     else:
         chosen = list(users)
-    chosen = sorted(set(chosen) - _opted_out(users, home, settings))
+    chosen = sorted(set(chosen) - opted_out(users, home, settings))
     purposes = await _purposes(client, chosen, home, settings, timing.now())
     return [user for user in chosen if _has_mailbox(users[user], purposes[user], is_named=bool(named))]
 
@@ -165,7 +165,7 @@ def current_records(home: Path, source: str, stream: str) -> list[Record]:
     return [orjson.loads(text) for text in members(rows).join(known, on=["stream", "record_id"])["payload"]]
 
 
-def _opted_out(users: dict[str, Record], home: Path, settings: Settings) -> set[str]:
+def opted_out(users: dict[str, Record], home: Path, settings: Settings) -> set[str]:
     """Users who opted out: by their Entra or systemuser id, an address, a domain, or a flag of their systemuser (N55)."""
     opt_out = read_opt_out(settings.privacy_opt_out_file)
     flags = [column for table in ("systemuser", "systemusers") for column in flag_columns(settings).get(table, [])]
@@ -180,3 +180,8 @@ def _opted_out(users: dict[str, Record], home: Path, settings: Settings) -> set[
         for user, record in users.items()
         if user in ids or addresses(record) & own or {at.rpartition("@")[2] for at in addresses(record)} & opt_out.domains
     }
+
+
+def current_users(home: Path) -> dict[str, Record]:
+    """The users of the directory as the raw log last says, by id in lower case."""
+    return {str(record["id"]).lower(): record for record in current_records(home, "graph", "users")}

@@ -15,7 +15,7 @@ from jobs.extract import parking
 from jobs.extract.client import Access, Budget, Client, Timing
 from jobs.extract.errors import SourceError, StreamFailed, SyncStateLost
 from jobs.extract.keep import Filter, Record
-from jobs.extract.log import Page, Round, Row, State, StreamLog
+from jobs.extract.log import IMPORT, Page, Round, Row, State, StreamLog
 from jobs.extract.pages import Reject
 from jobs.settings import Settings
 
@@ -312,7 +312,7 @@ SLIDE_DAYS = 7
 
 def history_start(first_load_days: int, log: StreamLog, this: Round) -> date | None:
     """The day before which mail is not landed: set by the stream's first round, and kept (None: no limit)."""
-    if log.state is not None:
+    if log.state is not None and log.state.round.kind != IMPORT:
         return log.state.history_start
     return this.started_at.date() - timedelta(days=first_load_days) if first_load_days else None
 

@@ -354,6 +354,13 @@ def test_skipped_folders_are_not_read(tmp_path):
     assert {s for s in world.rows()["stream"].unique() if s.startswith("messages/")} == {INBOX, JUNK}
 
 
+def test_hidden_folders_are_left_out_on_request(tmp_path):
+    world = World(tmp_path, mailbox([message("m1"), message("j1", "Junk")]))
+    world.given = {"hidden_folders": False}
+    world.exchange()
+    assert {s for s in world.rows()["stream"].unique() if s.startswith("messages/")} == {INBOX, SENT, BELOW}
+
+
 def test_folders_are_landed_again_only_when_they_change(tmp_path):
     world = World(tmp_path, mailbox([message("m1")]))
     world.exchange()
