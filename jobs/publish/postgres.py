@@ -7,7 +7,7 @@ The comment of `kpi_v<N>` says which version it is; it is written last, so a loa
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,10 @@ from jobs.publish.versions import Version
 SCHEMA, RESTRICTED = "kpi", "restricted"
 KEPT_SCHEMAS = 2
 BATCH_ROWS = 65_536
-LOCK_WAIT_MS = 400
-PAUSE_SECONDS = 0.05
-RETRIED = ("55P03", "57014", "40P01")
+LOCK_WAIT_MS = 200
+LOCKING_SECONDS = 0.5
+PAUSE_SECONDS = 0.02
+RETRIED = ("55P03", "40P01")
 LOG_COLUMNS = "id text PRIMARY KEY, position bigint GENERATED ALWAYS AS IDENTITY, switched_at timestamptz NOT NULL, action text NOT NULL, previous text, reason text"
 
 
@@ -40,14 +41,30 @@ class Postgres:
     def __init__(self, dsn: str, role: str, switch_seconds: float = 120.0, sleep: Callable[[float], None] = clock.sleep) -> None:
         self.dsn, self.role, self.switch_seconds, self.sleep = dsn, role, switch_seconds, sleep
 
+        self._con: adbc.Connection | None = None
+
     @contextmanager
     def _session(self) -> Iterator[adbc.Connection]:
+        """The target's one connection, opened when first needed; a failure closes it."""
         try:
-            with adbc.connect(self.dsn) as con:
-                yield con
+            if self._con is None:
+                self._con = adbc.connect(self.dsn)
+            yield self._con
         except adbc.Error as error:
+            self.close()
             text = " ".join(str(error).split())
             raise PostgresError(f"PostgreSQL: {text}; readers see the version they saw before, run again") from error
+        except BaseException:
+            self.close()
+            raise
+        self._con.commit()
+
+    def close(self) -> None:
+        """Give the connection back; what was not committed is undone."""
+        con, self._con = self._con, None
+        if con is not None:
+            with suppress(adbc.Error):
+                con.close()
 
     def current(self) -> str | None:
         """The version that readers of `kpi` see."""
@@ -56,11 +73,6 @@ class Postgres:
                 return None
             found = _query(con, "SELECT version FROM kpi.publication ORDER BY position DESC LIMIT 1")
             return found[0][0] if found else None
-
-    def loaded(self) -> dict[int, str]:
-        """Number to version of the completely loaded schemas."""
-        with self._session() as con:
-            return {n: v for n, v in _schemas(con).items() if v is not None}
 
     def load(self, version: Version) -> int:
         """Load a version into a schema of its own, unless it is there; returns the schema's number.
@@ -86,36 +98,31 @@ class Postgres:
                 _run(con, f"ANALYZE {schema}.{quote(table.name)}")
             stamp = {"version": version.name, "content_hash": version.content_hash}
             _run(con, f"COMMENT ON SCHEMA {_tables(number, False)} IS {literal(json.dumps(stamp))}")
-            con.commit()
             return number
 
     def switch(self, version: Version, entry: dict[str, Any]) -> None:
         """Let `kpi` and `restricted` show a loaded version and record `entry`, in one transaction.
 
-        Every view is locked before the first is replaced, and the wait for the locks is shorter than the server's
-        deadlock check, so that it is never a reader that is sacrificed. A column that disappears or changes its type
-        is a contract change: its view is made anew, which fails while a reader's own view stands on it.
+        Every view is locked before the first is replaced, and locking gives up sooner than the server looks for deadlocks
+        (1 s), so that it is never a reader that is sacrificed. A column that disappears or changes its type is a contract
+        change: its view is made anew, which fails while a reader's own view stands on it.
         """
-        number = next(n for n, name in self.loaded().items() if name == version.name)
-        with self._session() as con:
-            self._prepare(con)
         deadline = clock.monotonic() + self.switch_seconds
-        while True:
-            try:
-                with adbc.connect(self.dsn) as con:
-                    self._replace_views(con, version, number, entry)
-                    con.commit()
-                return
-            except adbc.Error as error:
-                if getattr(error, "sqlstate", None) not in RETRIED:
-                    raise PostgresError(
-                        f"PostgreSQL: {' '.join(str(error).split())}; readers see the version they saw before"
-                    ) from error
+        with self._session() as con:
+            number = next(n for n, name in _schemas(con).items() if name == version.name)
+            self._prepare(con)
+            order = [f"{SCHEMA}.publication", *(f"{schema}.{quote(name)}" for schema, name in sorted(_views(con)))]
+            con.commit()
+            while (held := _lock(con, order)) is not None:
+                con.rollback()
                 if clock.monotonic() > deadline:
                     raise PostgresError(
-                        f"PostgreSQL: readers held the views of {SCHEMA} for {self.switch_seconds:.0f} s: {self._holders()}; run again when they are done"
-                    ) from error
+                        f"PostgreSQL: readers held {held} for {self.switch_seconds:.0f} s: {_holders(con)}; "
+                        "run again when they are done"
+                    )
+                order.sort(key=lambda name: name != held)
                 self.sleep(PAUSE_SECONDS)
+            self._replace_views(con, version, number, entry)
 
     def _prepare(self, con: adbc.Connection) -> None:
         if not _query(con, f"SELECT 1 FROM pg_roles WHERE rolname = {literal(self.role)}"):
@@ -130,19 +137,11 @@ class Postgres:
         if not _query(con, "SELECT 1 FROM pg_class WHERE oid = to_regclass('kpi.publication')"):
             _run(con, f"CREATE TABLE {SCHEMA}.publication ({columns}, {LOG_COLUMNS})")
         _run(con, f"GRANT USAGE ON SCHEMA {SCHEMA} TO {quote(self.role)}")
-        _run(con, f"GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA} TO {quote(self.role)}")
-        con.commit()
+        granted = f"has_table_privilege({literal(self.role)}, '{SCHEMA}.publication', 'SELECT')"
+        if not _query(con, f"SELECT 1 WHERE {granted}"):
+            _run(con, f"GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA} TO {quote(self.role)}")
 
     def _replace_views(self, con: adbc.Connection, version: Version, number: int, entry: dict[str, Any]) -> None:
-        views = _query(
-            con,
-            f"SELECT schemaname || '.' || quote_ident(viewname) FROM pg_views WHERE schemaname IN ('{SCHEMA}', '{RESTRICTED}')",
-        )
-        locked = ", ".join([f"{SCHEMA}.publication", *sorted(v for (v,) in views)])
-        _run(con, f"SET LOCAL statement_timeout = {LOCK_WAIT_MS}")
-        _run(con, f"SET LOCAL lock_timeout = {LOCK_WAIT_MS}")
-        _run(con, f"LOCK TABLE {locked} IN ACCESS EXCLUSIVE MODE")
-        _run(con, "SET LOCAL statement_timeout = 0")
         wanted = set()
         for table, _files in _contents(version):
             if table.name == PUBLICATION.name:
@@ -183,30 +182,22 @@ class Postgres:
             _run(con, f"GRANT SELECT ON {name} TO {quote(self.role)}")
         _run(con, f"COMMENT ON VIEW {name} IS {literal(table.description)}")
 
-    def _holders(self) -> str:
-        with self._session() as con:
-            found = _query(
-                con,
-                f"SELECT DISTINCT a.usename, a.pid, a.application_name FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace "
-                f"JOIN pg_stat_activity a ON a.pid = l.pid WHERE n.nspname IN ('{SCHEMA}', '{RESTRICTED}') AND l.granted",
-            )
-        return ", ".join(f"{user} (pid {pid}{f', {app}' if app else ''})" for user, pid, app in found) or "gone by now"
-
     def prune(self) -> None:
         """Drop all but the schema that `kpi` shows and the newest other one; one that readers still hold stays for now."""
         with self._session() as con:
             loaded = _schemas(con)
             shown = _shown(con)
-        keep = {shown, *sorted((n for n in loaded if n != shown and loaded[n]), reverse=True)[: KEPT_SCHEMAS - 1]}
-        for number in set(loaded) - keep:
-            try:
-                with adbc.connect(self.dsn) as con:
+            others = sorted((n for n in loaded if n != shown and loaded[n]), reverse=True)
+            con.commit()
+            for number in set(loaded) - {shown, *others[: KEPT_SCHEMAS - 1]}:
+                try:
                     _run(con, f"SET LOCAL lock_timeout = {LOCK_WAIT_MS}")
                     _drop(con, number)
                     con.commit()
-            except adbc.Error as error:
-                if getattr(error, "sqlstate", None) not in RETRIED:
-                    raise PostgresError(f"PostgreSQL: {' '.join(str(error).split())}") from error
+                except adbc.Error as error:
+                    con.rollback()
+                    if getattr(error, "sqlstate", None) not in RETRIED:
+                        raise
 
 
 _TYPES = {
@@ -275,6 +266,36 @@ def _shown(con: adbc.Connection) -> int | None:
         "JOIN pg_namespace n ON n.oid = v.relnamespace WHERE n.nspname = 'kpi' AND t.nspname ~ '^kpi_v[0-9]+$'",
     )
     return found[0][0] if found else None
+
+
+def _holders(con: adbc.Connection) -> str:
+    """Who holds locks on what readers see, in words."""
+    found = _query(
+        con,
+        "SELECT DISTINCT a.usename::text, a.pid, a.application_name FROM pg_locks l JOIN pg_class c ON c.oid = l.relation "
+        "JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_stat_activity a ON a.pid = l.pid "
+        f"WHERE n.nspname IN ('{SCHEMA}', '{RESTRICTED}') AND l.granted AND a.pid <> pg_backend_pid()",
+    )
+    return ", ".join(f"{user} (pid {pid}{f', {app}' if app else ''})" for user, pid, app in found) or "gone by now"
+
+
+def _lock(con: adbc.Connection, relations: list[str]) -> str | None:
+    """Lock relations for replacement, one after the other; the first that readers do not give back in time, or None.
+
+    The caller puts that one first and tries again: whoever reads several relations then waits before the first of them.
+    """
+    began = clock.monotonic()
+    _run(con, f"SET LOCAL lock_timeout = {LOCK_WAIT_MS}")
+    for relation in relations:
+        try:
+            if clock.monotonic() - began > LOCKING_SECONDS:
+                return relation
+            _run(con, f"LOCK TABLE {relation} IN ACCESS EXCLUSIVE MODE")
+        except adbc.Error as error:
+            if getattr(error, "sqlstate", None) not in RETRIED:
+                raise
+            return relation
+    return None
 
 
 def _drop(con: adbc.Connection, number: int) -> None:

@@ -122,9 +122,9 @@ def publish(
     store = Published(home)
     marts = read_catalogue(settings.dbt_project_dir / "models" / "marts")
     steps = _Steps(progress, len(marts) + 11)
-    with publish_lock(home), _readable_errors(store):
+    with publish_lock(home), _readable_errors(store), opened_targets(settings) as targets:
         steps("recover")
-        _recover(store, settings, steps)
+        _recover(store, settings, targets, steps)
         store.clean()
         if not candidate.exists():
             return _finished_before(store, candidate, context)
@@ -134,7 +134,7 @@ def publish(
         with open_candidate(candidate, settings.threads) as con:
             if context.is_backfill:
                 return _backfill(con, store, marts, candidate, context, steps, now())
-            return _publish(con, store, marts, candidate, context, verdict, settings, steps, release, now())
+            return _publish(con, store, marts, candidate, context, verdict, settings, targets, steps, release, now())
 
 
 def _verdict(home: Path, candidate: Path, context: RunContext) -> GateResult:
@@ -200,9 +200,9 @@ def rollback(
     """Make readers see the kept version `name` again; the next run publishes normally."""
     store = Published(home)
     steps = _Steps(progress, 10)
-    with publish_lock(home), _readable_errors(store):
+    with publish_lock(home), _readable_errors(store), opened_targets(settings) as targets:
         steps("recover")
-        _recover(store, settings, steps)
+        _recover(store, settings, targets, steps)
         version = store.version(name)
         previous = store.current_name()
         if version.name == previous:
@@ -211,26 +211,32 @@ def rollback(
         if damage:
             raise PublishError(f"cannot roll back: {damage[0]}; choose another of `rapport versions`")
         steps("load PostgreSQL")
-        for target in targets(settings):
+        for target in targets:
             target.load(version)
         steps("write intent")
         entry = _entry(uuid.uuid4().hex, now(), "rollback", version.name, previous, None, reason)
         store.begin({"entry": entry, "base": None})
-        _complete_switch(store, settings, steps)
+        _complete_switch(store, settings, targets, steps)
     return Publication("rolled back", version.name, previous, version.content_hash)
 
 
-def targets(settings: Settings) -> list[Postgres]:
+@contextmanager
+def opened_targets(settings: Settings) -> Iterator[list[Postgres]]:
     """The databases that readers use beside the files."""
     if settings.postgres_dsn is None:
-        return []
-    return [Postgres(settings.postgres_dsn.get_secret_value(), settings.postgres_reader_role, settings.postgres_switch_seconds)]
+        yield []
+        return
+    target = Postgres(settings.postgres_dsn.get_secret_value(), settings.postgres_reader_role, settings.postgres_switch_seconds)
+    try:
+        yield [target]
+    finally:
+        target.close()
 
 
-def _recover(store: Published, settings: Settings, steps: _Steps) -> None:
+def _recover(store: Published, settings: Settings, targets: list[Postgres], steps: _Steps) -> None:
     if store.intent() is not None:
         steps("complete the interrupted switch")
-        _complete_switch(store, settings, steps)
+        _complete_switch(store, settings, targets, steps)
 
 
 def _backfill(
@@ -270,6 +276,7 @@ def _publish(
     context: RunContext,
     verdict: GateResult,
     settings: Settings,
+    targets: list[Postgres],
     steps: _Steps,
     release_reason: str | None,
     at: datetime,
@@ -302,18 +309,18 @@ def _publish(
     else:
         files.remove_tree(building)
         same = current is not None and current.name == kept.name
-        in_step = all(target.current() == kept.name for target in targets(settings))
+        in_step = all(target.current() == kept.name for target in targets)
         version = kept
         action, status = ("unchanged", "unchanged") if same and in_step else ("repoint", "repointed")
     previous = current.name if current else None
     steps("load PostgreSQL")
     if action != "unchanged":
-        for target in targets(settings):
+        for target in targets:
             target.load(version)
     steps("write intent")
     entry = _entry(uuid.uuid4().hex, at, action, version.name, previous, context, release_reason)
     store.begin({"entry": entry, "base": base})
-    _complete_switch(store, settings, steps)
+    _complete_switch(store, settings, targets, steps)
     return Publication(status, version.name, previous, digest, rows)
 
 
@@ -436,14 +443,14 @@ def _entry(
     }
 
 
-def _complete_switch(store: Published, settings: Settings, steps: _Steps) -> None:
+def _complete_switch(store: Published, settings: Settings, targets: list[Postgres], steps: _Steps) -> None:
     """Carry out the intent; every step may run again."""
     intent = store.intent()
     assert intent is not None
     entry, base = intent["entry"], intent["base"]
     version = store.version(entry["version"])
     if entry["action"] in MOVES_POINTER:
-        for target in targets(settings):
+        for target in targets:
             steps("switch PostgreSQL")
             target.load(version)
             target.switch(version, entry)
@@ -456,7 +463,7 @@ def _complete_switch(store: Published, settings: Settings, steps: _Steps) -> Non
         _move_base(store.home, version.name, base)
     steps("drop old versions")
     store.prune(settings.keep_versions)
-    for target in targets(settings):
+    for target in targets:
         target.prune()
     if base:
         _drop_history(store, base["retention"])

@@ -1,0 +1,186 @@
+"""PostgreSQL as a target: loaded apart, switched in one transaction, read through stable views."""
+
+import threading
+
+import adbc_driver_postgresql.dbapi as adbc
+import pytest
+
+from jobs.publish import publish, rollback
+from jobs.publish.postgres import Postgres, PostgresError
+from jobs.publish.versions import Published
+from tests.publish.marts import DAY, MARTS, candidate, checked, context, settings, write_project
+
+READER = "rapport_bi"
+
+
+def ask(dsn, query, user="rapport"):
+    with adbc.connect(dsn.replace("rapport@", f"{user}@"), autocommit=True) as con, con.cursor() as cursor:
+        cursor.execute(query)
+        return cursor.fetchall() if cursor.description else None
+
+
+def publish_one(home, dsn, run_id, as_of=DAY, marts=MARTS, **content):
+    run = context(run_id, as_of)
+    return publish(
+        checked(home, run, candidate(home, run, marts=marts, **content)),
+        home,
+        run,
+        settings(home, postgres_dsn=dsn, postgres_switch_seconds=5),
+    )
+
+
+def test_readers_see_what_was_published(tmp_path, postgres):
+    version = publish_one(tmp_path, postgres, "r1").version
+    assert ask(postgres, "SELECT contact_id, emails_sent, as_of FROM kpi.kpi_contact ORDER BY 1", READER) == [
+        (f"c{i}", 1, DAY) for i in range(3)
+    ]
+    assert ask(postgres, "SELECT version, action, completeness FROM kpi.publication", READER) == [
+        (version, "publish", "complete")
+    ]
+    assert ask(postgres, "SELECT count(*) FROM kpi.quality_result", READER) == [(1,)]
+    kinds = "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = 'kpi' AND table_name = 'kpi_history' ORDER BY ordinal_position"
+    assert dict(ask(postgres, kinds))["as_of"] == "timestamp with time zone"
+
+
+def test_the_reader_role_reads_kpi_alone(tmp_path, postgres):
+    publish_one(tmp_path, postgres, "r1")
+    assert ask(postgres, "SELECT subject FROM restricted.activity_subject") == [("A subject",)]
+    for forbidden in ("restricted.activity_subject", "kpi_v1.kpi_contact", "kpi_restricted_v1.activity_subject"):
+        with pytest.raises(adbc.Error, match="permission denied"):
+            ask(postgres, f"SELECT * FROM {forbidden}", READER)
+    with pytest.raises(adbc.Error, match="permission denied"):
+        ask(postgres, "DELETE FROM kpi.publication", READER)
+
+
+def test_two_versions_are_kept_and_a_readers_own_view_survives(tmp_path, postgres):
+    publish_one(tmp_path, postgres, "r1")
+    ask(postgres, "CREATE SCHEMA own; ")
+    ask(postgres, "CREATE VIEW own.mine AS SELECT sum(emails_sent) AS emails FROM kpi.kpi_contact")
+    for sent in (2, 3, 4):
+        publish_one(tmp_path, postgres, f"r{sent}", sent=sent)
+        assert ask(postgres, "SELECT emails::bigint FROM own.mine") == [(3 * sent,)]
+    loaded = ask(postgres, "SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'kpi%v_' ORDER BY 1")
+    assert [n for (n,) in loaded] == ["kpi_restricted_v3", "kpi_restricted_v4", "kpi_v3", "kpi_v4"]
+
+
+def test_rollback_switches_postgres_too_and_reloads_what_was_dropped(tmp_path, postgres):
+    names = [publish_one(tmp_path, postgres, f"r{n}", sent=n).version for n in (1, 2, 3)]
+    rollback(tmp_path, settings(tmp_path, postgres_dsn=postgres), names[0], "wrong")
+    assert ask(postgres, "SELECT max(emails_sent) FROM kpi.kpi_contact", READER) == [(1,)]
+    assert ask(postgres, "SELECT version, action, reason FROM kpi.publication ORDER BY position DESC LIMIT 1") == [
+        (names[0], "rollback", "wrong")
+    ]
+    assert Published(tmp_path).current_name() == names[0]
+
+
+def test_an_unfinished_load_is_dropped_and_done_again(tmp_path, postgres):
+    publish_one(tmp_path, postgres, "r1")
+    ask(postgres, "CREATE SCHEMA kpi_v2")
+    ask(postgres, "CREATE TABLE kpi_v2.kpi_contact (half int)")
+    publish_one(tmp_path, postgres, "r2", sent=2)
+    assert ask(postgres, "SELECT max(emails_sent) FROM kpi.kpi_contact", READER) == [(2,)]
+
+
+def test_a_server_that_goes_away_stops_the_switch_and_the_next_run_completes_it(tmp_path, postgres, monkeypatch):
+    first = publish_one(tmp_path, postgres, "r1").version
+    switch = Postgres.switch
+
+    def gone(*_):
+        raise PostgresError("PostgreSQL: connection refused")
+
+    monkeypatch.setattr(Postgres, "switch", gone)
+    with pytest.raises(PostgresError):
+        publish_one(tmp_path, postgres, "r2", sent=2)
+    assert Published(tmp_path).current_name() == first
+    assert ask(postgres, "SELECT max(emails_sent) FROM kpi.kpi_contact", READER) == [(1,)]
+    monkeypatch.setattr(Postgres, "switch", switch)
+    publish_one(tmp_path, postgres, "r3", sent=3)
+    assert [e["version"] is not None for e in Published(tmp_path).log()] == [True] * 3
+    assert ask(postgres, "SELECT max(emails_sent) FROM kpi.kpi_contact", READER) == [(3,)]
+
+
+def test_a_missing_role_is_named(tmp_path, postgres):
+    run = context("r1")
+    path = checked(tmp_path, run, candidate(tmp_path, run))
+    with pytest.raises(PostgresError, match="CREATE ROLE"):
+        publish(path, tmp_path, run, settings(tmp_path, postgres_dsn=postgres, postgres_reader_role="nobody_there"))
+    assert Published(tmp_path).current() is None
+
+
+def test_a_new_column_is_appended_and_a_removed_one_needs_a_new_view(tmp_path, postgres):
+    publish_one(tmp_path, postgres, "r1")
+    wider = {
+        **MARTS,
+        "kpi_account": (
+            MARTS["kpi_account"][0],
+            "account_id VARCHAR!, region VARCHAR, emails_sent BIGINT!, as_of TIMESTAMP WITH TIME ZONE!",
+        ),
+    }
+    write_project(tmp_path / "dbt_project", wider)
+    publish_one(tmp_path, postgres, "r2", marts=wider)
+    columns = "SELECT column_name::text FROM information_schema.columns WHERE table_schema = 'kpi' AND table_name = 'kpi_account' ORDER BY ordinal_position"
+    assert [c for (c,) in ask(postgres, columns)] == ["account_id", "emails_sent", "as_of", "region"]
+    ask(postgres, "CREATE VIEW public.mine AS SELECT region FROM kpi.kpi_account")
+    write_project(tmp_path / "dbt_project", MARTS)
+    with pytest.raises(PostgresError, match="depend"):
+        publish_one(tmp_path, postgres, "r3", sent=3)
+    ask(postgres, "DROP VIEW public.mine")
+    publish_one(tmp_path, postgres, "r4", sent=4)
+    assert [c for (c,) in ask(postgres, columns)] == ["account_id", "emails_sent", "as_of"]
+
+
+def test_a_reader_who_holds_a_view_is_waited_for_and_named(tmp_path, postgres):
+    publish_one(tmp_path, postgres, "r1")
+    with adbc.connect(postgres.replace("rapport@", f"{READER}@")) as con, con.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM kpi.kpi_contact")
+        cursor.fetchall()
+        with pytest.raises(PostgresError, match=READER):
+            run = context("r2")
+            path = checked(tmp_path, run, candidate(tmp_path, run, sent=2))
+            publish(path, tmp_path, run, settings(tmp_path, postgres_dsn=postgres, postgres_switch_seconds=0.5))
+    assert publish_one(tmp_path, postgres, "r3", sent=3).status == "published"
+
+
+def test_readers_in_a_loop_see_no_error_and_no_mixed_version(tmp_path, postgres):
+    for n in (3, 2, 1):
+        publish_one(tmp_path, postgres, f"r{n}", sent=n)
+    versions = sorted(Published(tmp_path).versions(), key=lambda v: v.manifest["run_id"])
+    target = Postgres(postgres, READER, 10)
+    stop, trouble, seen = threading.Event(), [], []
+
+    def read(several: bool) -> None:
+        try:
+            with adbc.connect(postgres.replace("rapport@", f"{READER}@")) as con, con.cursor() as cursor:
+                while not stop.is_set():
+                    if several:
+                        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                        figures = []
+                        for table in ("kpi_contact", "kpi_account", "kpi_history"):
+                            cursor.execute(f"SELECT min(emails_sent), max(emails_sent), count(*) FROM kpi.{table}")
+                            figures += cursor.fetchall()[0][:2]
+                    else:
+                        cursor.execute(
+                            "SELECT min(c.emails_sent), max(c.emails_sent), min(a.emails_sent), max(a.emails_sent) FROM kpi.kpi_contact c CROSS JOIN kpi.kpi_account a"
+                        )
+                        figures = list(cursor.fetchall()[0])
+                    con.commit()
+                    seen.append(figures[0])
+                    if len(set(figures)) != 1:
+                        trouble.append(figures)
+                    stop.wait(0.002)
+        except Exception as error:
+            trouble.append(error)
+
+    readers = [threading.Thread(target=read, args=(several,)) for several in (False, True)]
+    for reader in readers:
+        reader.start()
+    for n in range(50):
+        entry = {"id": f"e{n}", "at": "2026-07-06T00:00:00+00:00", "action": "publish", "previous": None, "reason": None}
+        target.load(versions[n % 3])
+        target.switch(versions[n % 3], entry)
+        target.prune()
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert trouble == []
+    assert set(seen) == {1, 2, 3} and len(seen) > 100
