@@ -12,6 +12,7 @@ from jobs.errors import RapportError
 from jobs.settings import Settings
 
 
+PLAIN_WIDTH = 140
 ELSEWHERE = {
     **dict.fromkeys(("status", "resync", "doctor", "import"), "jobs.extract.commands"),
     **dict.fromkeys(("versions", "rollback", "verify", "diff", "release", "contract"), "jobs.publish.commands"),
@@ -45,7 +46,8 @@ def demo(tenant: Path | None, as_of: str | None, home: Path | None) -> None:
     """Serve a tenant in the sandbox, run every DAG once and show the marts."""
     from jobs.demo import demo as run_demo
 
-    run_demo(tenant, as_of, home, Console(highlight=False))
+    console = Console(highlight=False)
+    run_demo(tenant, as_of, home, console if console.is_terminal else Console(highlight=False, width=PLAIN_WIDTH))
 
 
 @rapport.command()

@@ -172,21 +172,15 @@ def show(home: Path, console: Console) -> None:
             for (n,) in con.execute("select table_name from duckdb_tables() order by 1").fetchall()
         ]
     table = Table(title="Open opportunities that need attention", title_justify="left")
-    for heading in ("#", "opportunity", "account", "owner", "severity", "alerts", "value", "days silent"):
-        table.add_column(heading, justify="right" if heading in ("#", "value", "days silent") else "left")
+    for heading in ("#", "opportunity", "account", "owner", "value", "days silent", "severity", "alerts"):
+        is_number = heading in ("#", "value", "days silent")
+        table.add_column(heading, justify="right" if is_number else "left", no_wrap=is_number or heading == "severity")
     for rank, name, account, owner, severity, _count, alerts, value, silent in rows:
-        table.add_row(
-            str(rank),
-            name or "",
-            account or "",
-            owner or "",
-            severity or "none",
-            alerts or "",
-            f"{value:,.0f}" if value is not None else "",
-            "never" if silent is None else str(silent),
-        )
+        money = f"{value:,.0f}" if value is not None else ""
+        days = "never" if silent is None else str(silent)
+        table.add_row(str(rank), name or "", account or "", owner or "", money, days, severity or "none", alerts or "")
     console.print(table)
-    console.print("rows: " + ", ".join(f"{name} {count:,}" for name, count in sizes), highlight=False)
+    console.print("rows: " + ", ".join(f"{name} {count:,}" for name, count in sizes), highlight=False, soft_wrap=True)
     console.print(f"published version {current.resolve().name}", highlight=False)
     console.print(f"  {current}/marts.duckdb", highlight=False, soft_wrap=True)
     console.print(f"  {current}/parquet/", highlight=False, soft_wrap=True)

@@ -55,7 +55,7 @@ class Display(progress.Progress):
 
     def finish(self, stage: str, seconds: float, note: str) -> None:
         self._end(stage)
-        self.console.print(f"  [green]done[/]    {stage:<24} {seconds:7.1f} s  {note}")
+        self.console.print(f"  [green]done[/]    {stage:<24} {seconds:7.1f} s  {note}", soft_wrap=True)
 
     def fail(self, stage: str, error: BaseException) -> None:
         self._end(stage)
