@@ -86,6 +86,7 @@ def write_database(target: Path, tables: Sequence[tuple[Mart, Sequence[Path]]], 
     """Write a DuckDB file with one table a mart in schema main, filled from its Parquet files, columns described; closed and whole."""
     with duckdb.connect(str(target), config={"threads": threads, "preserve_insertion_order": True}) as con:
         con.execute("SET TimeZone = 'UTC'")
+        con.execute("BEGIN")
         for mart, files in tables:
             name = quote(mart.name)
             con.execute(mart.ddl(name))
@@ -95,4 +96,5 @@ def write_database(target: Path, tables: Sequence[tuple[Mart, Sequence[Path]]], 
             con.execute(f"COMMENT ON TABLE {name} IS {literal(mart.description)}")
             for column in mart.columns:
                 con.execute(f"COMMENT ON COLUMN {name}.{quote(column.name)} IS {literal(column.description)}")
+        con.execute("COMMIT")
         con.execute("CHECKPOINT")

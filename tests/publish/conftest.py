@@ -12,6 +12,13 @@ from urllib.parse import quote
 
 import pytest
 
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Crashes of a process, which these tests play, lose nothing that was written; only a power cut would."""
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+
+
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name.split(".")[0]))
 ROLE = "rapport_bi"
 

@@ -86,6 +86,7 @@ def candidate(
     path.unlink(missing_ok=True)
     with duckdb.connect(str(path)) as con:
         con.execute("SET TimeZone = 'UTC'")
+        con.execute("BEGIN")
         con.execute("CREATE SCHEMA restricted")
         for name, (meta, columns) in marts.items():
             spelled = columns.replace("!", " NOT NULL")
@@ -109,6 +110,7 @@ def candidate(
             con.execute(
                 f"INSERT INTO similar_won_deal BY NAME FROM read_parquet('{home}/lake/history/similar/week_of={week}/similar_won_deal.parquet', hive_partitioning = false)"
             )
+        con.execute("COMMIT")
     return path
 
 
