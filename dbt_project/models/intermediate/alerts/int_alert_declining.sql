@@ -9,5 +9,5 @@ select
         ['previous_score', json_number('previous_score')],
         ['change', json_number('score - previous_score')],
     ]) }} as evidence
-from {{ ref('relationship_health') }}
+from {{ ref('int_health_state') }}
 where trend = 'declining'

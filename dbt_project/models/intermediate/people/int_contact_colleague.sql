@@ -20,7 +20,7 @@ colleague as (
     where person.side = 'us' and person.person_type = 'user' and not coalesce(systemuser.isdisabled, false)
 ),
 
-shared as (
+together as (
     select
         contact.contact_id,
         colleague.user_id,
@@ -30,8 +30,9 @@ shared as (
         case
             when activity.activity_type = 'meeting' and contact.took_part and colleague.took_part then 'meeting'
             when activity.activity_type = 'phone_call' and contact.is_on and colleague.is_on then 'phone_call'
-            when activity.activity_type = 'email' and contact.is_sender and colleague.is_recipient then 'email_by_contact'
-            when activity.activity_type = 'email' and colleague.is_sender and contact.is_to_cc then 'email_by_colleague'
+            when activity.activity_type <> 'email' then null
+            when contact.is_sender and colleague.is_recipient then 'email_by_contact'
+            when colleague.is_sender and contact.is_to_cc then 'email_by_colleague'
         end as tie
     from {{ ref('int_activity') }} as activity
     inner join contact on activity.activity_id = contact.activity_id
@@ -44,13 +45,19 @@ shared as (
         and not activity.is_private
 ),
 
+shared as (
+    select *
+    from together
+    where tie is not null
+),
+
 side_count as (
     select
         person.activity_id,
         count(*) filter (where person.side = 'us') as team_count,
         count(*) filter (where person.side = 'them') as customer_count
     from {{ ref('int_activity_person') }} as person
-    where person.took_part and person.activity_id in (select activity_id from shared where tie is not null)
+    where person.took_part and person.activity_id in (select activity_id from shared)
     group by person.activity_id
 ),
 
@@ -65,23 +72,23 @@ weighted as (
             when '{{ tie }}' then {{ weight }}
             {% endfor -%}
         end as weight,
-        case shared.initiated_by
-            when 'us' then side_count.customer_count
-            when 'them' then side_count.team_count
-            else greatest(side_count.customer_count, side_count.team_count)
-        end as addressed_count,
+        greatest(
+            cast(1 as double),
+            case shared.initiated_by
+                when 'us' then side_count.customer_count
+                when 'them' then side_count.team_count
+                else greatest(side_count.customer_count, side_count.team_count)
+            end / cast({{ var('knows_group_size') }} as double)
+        ) as crowding,
         {{ days_elapsed('shared.occurred_at', as_of()) }} as age_days
     from shared
     inner join side_count on shared.activity_id = side_count.activity_id
-    where shared.tie is not null
 )
 
 select
     contact_id,
     user_id,
-    sum({{ exact_term(
-        'weight / greatest(1.0, addressed_count / ' ~ var('knows_group_size') ~ ') * power(0.5, age_days / ' ~ var('knows_half_life_days') ~ ')'
-    ) }}) as closeness,
+    sum({{ exact_term('weight / crowding * power(0.5, age_days / ' ~ var('knows_half_life_days') ~ ')') }}) as closeness,
     count(*) filter (where tie = 'email_by_contact') as emails_by_contact_count,
     count(*) filter (where tie = 'email_by_colleague') as emails_by_colleague_count,
     count(*) filter (where tie = 'meeting') as meeting_count,

@@ -10,7 +10,10 @@ with measured as (
 capped as (
     select
         measured.*,
-        case when is_one_way then least(uncapped, cast({{ var('knows_one_way_cap') }} as double)) else uncapped end as strength
+        case
+            when is_one_way then least(uncapped, cast({{ var('knows_one_way_cap') }} as double))
+            else uncapped
+        end as strength
     from measured
 ),
 

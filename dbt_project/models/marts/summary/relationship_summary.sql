@@ -1,4 +1,5 @@
-{% set last = "case when last_interaction_type = 'email' then 'an' else 'a' end || ' ' || replace(last_interaction_type, '_', ' ')" %}
+{% set article = "case when last_interaction_type = 'email' then 'an' else 'a' end" %}
+{% set last = article ~ " || ' ' || replace(last_interaction_type, '_', ' ')" %}
 {% set ago = whole_text('days_ago') ~ " || ' day' || " ~ plural('days_ago') ~ " || ' ago.'" %}
 with kpi as (
     select
