@@ -48,6 +48,12 @@ class Report:
         """Add a ratio or another derived figure."""
         self.ratios.append(Ratio(name, value, unit, aim))
 
+    def against(self, name: str, upper: Measurement, lower: Measurement, aim: str = "") -> None:
+        """Compare two measurements by seconds and by processor seconds."""
+        self.compare(name, upper.seconds / lower.seconds, aim=aim)
+        if lower.cpu_seconds:
+            self.compare("  by processor seconds", upper.cpu_seconds / lower.cpu_seconds)
+
     def show(self, console: Console) -> None:
         """Print the table, the ratios below it, then the notes."""
         table = Table(title=self.title, title_justify="left")

@@ -35,7 +35,9 @@ def aggregate(home: str, out: str) -> dict[str, int]:
 def _opened(home: str, file: str) -> duckdb.DuckDBPyConnection:
     """A database with the limits that dbt's profile sets and a view for each table of the snapshot."""
     con = duckdb.connect(file)
-    con.execute(f"SET threads = 2; SET memory_limit = '{MEMORY_LIMIT}'; SET preserve_insertion_order = false; SET TimeZone = 'UTC'")
+    con.execute(
+        f"SET threads = 2; SET memory_limit = '{MEMORY_LIMIT}'; SET preserve_insertion_order = false; SET TimeZone = 'UTC'"
+    )
     root = Path(home).resolve() / "lake" / "normalised"
     for name, files in json.loads((root / "snapshot.json").read_text())["tables"].items():
         paths = ", ".join(f"'{root / path}'" for path in files)

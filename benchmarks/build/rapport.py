@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import dbt.adapters.duckdb  # noqa: F401  (loaded before the clock starts)
+import dbt.adapters.duckdb
 import dbt.cli.main  # noqa: F401
 import duckdb
 

@@ -10,7 +10,7 @@ _MESSAGE = {
     **dict.fromkeys(("internetMessageId", "conversationId", "subject_key", "sentDateTime", "receivedDateTime", "@odata.type"), "VARCHAR"),
     "isDraft": "BOOLEAN",
     **dict.fromkeys(("from", "sender"), _PERSON),
-    **dict.fromkeys(("toRecipients", "ccRecipients", "bccRecipients", "replyTo"), [_PERSON]),
+    **{key: [_PERSON] for key in ("toRecipients", "ccRecipients", "bccRecipients", "replyTo")},
     "internetMessageHeaders": [{"name": "VARCHAR", "value": "VARCHAR"}],
 }  # fmt: skip
 _LISTED = {"internetMessageId": "VARCHAR", "singleValueExtendedProperties": [{"id": "VARCHAR", "value": "VARCHAR"}]}

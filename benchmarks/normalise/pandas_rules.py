@@ -52,7 +52,12 @@ def _owners(records: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Addresses of mailbox owners: user, address, is_main."""
     rows = []
     for user in _payloads(records, "users"):
-        texts = [user.get("mail"), user.get("userPrincipalName"), *(user.get("proxyAddresses") or []), *(user.get("otherMails") or [])]
+        texts = [
+            user.get("mail"),
+            user.get("userPrincipalName"),
+            *(user.get("proxyAddresses") or []),
+            *(user.get("otherMails") or []),
+        ]
         addresses = [a for a in map(canonical_address, texts) if a]
         rows += [(user["id"].lower(), a, i == 0) for i, a in enumerate(dict.fromkeys(addresses))]
     for user in _payloads(records, "systemusers"):
@@ -94,13 +99,31 @@ def _parsed(records: dict[str, pd.DataFrame], owners: pd.DataFrame) -> tuple[pd.
         links.append((email, f"m:{email}"))
         if message.get("conversationId"):
             links.append((email, f"c:{user}:{message['conversationId']}"))
-        links += [(email, f"m:{found}") for name, value in headers if name in ("in-reply-to", "references") for found in _ids(value)]
-    for row, listed in zip(records["messageHeaders"][["user", "record_id"]].itertuples(index=False), _payloads(records, "messageHeaders"), strict=True) if "messageHeaders" in records else ():
+        links += [
+            (email, f"m:{found}") for name, value in headers if name in ("in-reply-to", "references") for found in _ids(value)
+        ]
+    for row, listed in (
+        zip(
+            records["messageHeaders"][["user", "record_id"]].itertuples(index=False),
+            _payloads(records, "messageHeaders"),
+            strict=True,
+        )
+        if "messageHeaders" in records
+        else ()
+    ):
         if email := message_ids.get(tuple(row)):
-            links += [(email, f"m:{found}") for one in listed.get("singleValueExtendedProperties") or [] for found in _ids(one["value"])]
-    frame = pd.DataFrame(copies, columns=["email", "user", "record_id", "sent", "sender", "is_senders", "is_automated", "is_bulk"])
+            links += [
+                (email, f"m:{found}") for one in listed.get("singleValueExtendedProperties") or [] for found in _ids(one["value"])
+            ]
+    frame = pd.DataFrame(
+        copies, columns=["email", "user", "record_id", "sent", "sender", "is_senders", "is_automated", "is_bulk"]
+    )
     frame["sent"] = pd.to_datetime(frame["sent"], utc=True, format="ISO8601").dt.floor("s")
-    return frame, pd.DataFrame(mentions, columns=["email", "address", "role"]), pd.DataFrame(links, columns=["email", "node"]).drop_duplicates()
+    return (
+        frame,
+        pd.DataFrame(mentions, columns=["email", "address", "role"]),
+        pd.DataFrame(links, columns=["email", "node"]).drop_duplicates(),
+    )
 
 
 def _message_id(text: str | None) -> str | None:
@@ -116,9 +139,14 @@ def _signs(headers: list[tuple[str, str]]) -> tuple[bool, bool]:
     automated = bulk = False
     for name, value in headers:
         low = value.lower()
-        automated |= (name == "auto-submitted" and low.split(";")[0].strip() not in ("", "no")) or name in ("x-autoreply", "x-autorespond")
+        automated |= (name == "auto-submitted" and low.split(";")[0].strip() not in ("", "no")) or name in (
+            "x-autoreply",
+            "x-autorespond",
+        )
         automated |= (name == "precedence" and low == "auto_reply") or (name == "return-path" and low in ("", "<>"))
-        bulk |= name in ("list-id", "list-unsubscribe", "feedback-id") or (name == "precedence" and low in ("bulk", "list", "junk"))
+        bulk |= name in ("list-id", "list-unsubscribe", "feedback-id") or (
+            name == "precedence" and low in ("bulk", "list", "junk")
+        )
     return automated, bulk
 
 
@@ -143,7 +171,11 @@ def _participants(copies: pd.DataFrame, mentions: pd.DataFrame, owners: pd.DataF
     senders = _deciding(copies)[["email", "sender"]].dropna().rename(columns={"sender": "address"}).assign(role=0)
     rows = pd.concat([senders, mentions]).sort_values("role", kind="stable").drop_duplicates(["email", "address"])
     received = copies.loc[~copies["is_senders"], ["email", "user"]].drop_duplicates()
-    named = received.merge(owners, on="user").merge(rows[["email", "address"]], on=["email", "address"])[["email", "user"]].drop_duplicates()
+    named = (
+        received.merge(owners, on="user")
+        .merge(rows[["email", "address"]], on=["email", "address"])[["email", "user"]]
+        .drop_duplicates()
+    )
     missing = received.merge(named.assign(is_named=True), on=["email", "user"], how="left")
     missing = missing[missing["is_named"].isna()].merge(owners[owners["is_main"]], on="user")
     rows = pd.concat([rows, missing[["email", "address"]].assign(role=4)]).drop_duplicates(["email", "address"])
