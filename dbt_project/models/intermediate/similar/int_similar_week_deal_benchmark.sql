@@ -13,7 +13,7 @@ with used as (
     from {{ ref('int_similar_pair') }} as pair
     inner join {{ ref('int_similar_figure') }} as figure on pair.subject_id = figure.subject_id
     {%- if var('history_start') %}
-    where coalesce(pair.similar_created_at >= {{ instant_literal(var('history_start') ~ 'T00:00:00Z') }}, true)
+    where coalesce(pair.similar_created_at >= {{ instant_literal((var('history_start') | string)[:10] ~ 'T00:00:00Z') }}, true)
     {%- endif %}
 )
 
