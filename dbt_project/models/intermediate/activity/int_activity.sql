@@ -1,4 +1,6 @@
 -- N43, N45, N46: status at as-of, who initiated an activity, and whether the customer side is on it.
+{% set closed_if_asked = "(activity.source_state = 'completed' or not activity.in_dataverse)"
+    if var('meeting_held_rule') == 'closed' else 'true' -%}
 with side as (
     select
         activity_id,
@@ -39,9 +41,7 @@ select
                 when activity.activity_type = 'meeting'
                     then
                         activity.finished_at <= {{ as_of() }}
-                        {% if var('meeting_held_rule') == 'closed' -%}
-                        and (activity.source_state = 'completed' or not activity.in_dataverse)
-                        {%- endif %}
+                        and {{ closed_if_asked }}
                 else activity.source_state = 'completed'
             end
             then 'completed'

@@ -11,13 +11,18 @@ with candidate as (
     group by matched.activity_id, customer.record_type, customer.record_id
 ),
 
+our_activity as (
+    select distinct activity_id
+    from {{ ref('int_activity_person') }}
+    where side = 'us' and is_on
+),
+
 -- any person of ours for a contact or an account
 open_link as (
-    select *
+    select candidate.*
     from candidate
-    where
-        record_type in ('account', 'contact')
-        and activity_id in (select activity_id from {{ ref('int_activity_person') }} where side = 'us' and is_on)
+    inner join our_activity on candidate.activity_id = our_activity.activity_id
+    where candidate.record_type in ('account', 'contact')
 ),
 
 -- owner or sales team for a lead or an opportunity
@@ -52,8 +57,28 @@ windowed as (
         and (deal.window_end is null or activity.occurred_at < deal.window_end)
 )
 
-select activity_id, record_type, record_id, link_reason from open_link
+select
+    activity_id,
+    record_type,
+    record_id,
+    link_reason
+from open_link
+
 union all
-select activity_id, record_type, record_id, link_reason from team_link where record_type = 'lead'
+
+select
+    activity_id,
+    record_type,
+    record_id,
+    link_reason
+from team_link
+where record_type = 'lead'
+
 union all
-select activity_id, record_type, record_id, link_reason from windowed
+
+select
+    activity_id,
+    record_type,
+    record_id,
+    link_reason
+from windowed

@@ -14,7 +14,9 @@ calendar as (
 date_day as (
     select date_day from calendar
     union
-    select estimated_close_date as date_day from {{ ref('int_record') }} where estimated_close_date is not null
+    select estimated_close_date as date_day
+    from {{ ref('int_record') }}
+    where estimated_close_date is not null
     union
     select close_date as date_day from {{ ref('int_opportunity_close') }}
 )

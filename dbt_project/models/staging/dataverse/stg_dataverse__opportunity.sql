@@ -26,8 +26,8 @@ select
     owningbusinessunit,
     owningbusinessunit_type,
     transactioncurrencyid_label,
+    {% for attribute in var('similarity_attributes') -%}
+    {{ attribute.name }},
+    {% endfor -%}
     owningbusinessunit_label
-    {%- for attribute in var('similarity_attributes') %},
-    {{ attribute.name }}
-    {%- endfor %}
 from {{ source('lake', 'crm_opportunity') }}
