@@ -76,7 +76,9 @@ def _category(a: Attribute, deals: pl.DataFrame, opened: np.ndarray) -> pl.Serie
 
 def _numbers(a: Attribute, left: pl.Series, right: pl.Series) -> pl.Series:
     both = pl.DataFrame({"left": left, "right": right}).select(
-        pl.format(f"similar {a.words} ({{}} and {{}})", _number("left"), _number("right"))
+        pl.when(pl.col("left") == pl.col("right"))
+        .then(pl.format(f"same {a.words} ({{}})", _number("left")))
+        .otherwise(pl.format(f"similar {a.words} ({{}} and {{}})", _number("left"), _number("right")))
     )
     return both.to_series().cast(pl.String)
 
