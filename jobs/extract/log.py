@@ -228,7 +228,7 @@ class StreamLog:
         if self._known_ids is None:
             self._known_ids = {name for page in self._pages for op, name, _ in page.rows if op == "upsert" and name is not None}
             for file in _files(self.folder):
-                table = pq.ParquetFile(file).read(columns=["op", "record_id"])
+                table = pq.ParquetFile(file).read(columns=["op", "record_id"], use_threads=False)
                 self._known_ids.update(table.filter(pc.equal(table["op"], "upsert"))["record_id"].to_pylist())
         return self._known_ids
 
@@ -286,7 +286,7 @@ def _after(before: State | None, page: Page) -> State:
     given = page.facts.get("history_start")
     if page.link_kind == "next" and page.link_next is None:
         known = replace(known, modified_to=None, folders=None)
-    modified = [text for text in (known.modified_to, page.facts.get("modified_to")) if text]
+    modified = [text for text in (known.modified_to, page.facts.get("largest_modified")) if text]
     return replace(
         known,
         round=page.round,
@@ -336,7 +336,7 @@ def read_state(folder: Path) -> State | None:
         "received_at",
     ]
     try:
-        table = pq.ParquetFile(files[-1]).read(columns=wanted)
+        table = pq.ParquetFile(files[-1]).read(columns=wanted, use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise SourceError(
             f"{files[-1]} cannot be read ({type(error).__name__}): restore it, or remove it to fetch its pages again"
@@ -363,7 +363,7 @@ def stream_name(folder: Path) -> tuple[str, str] | None:
     files = _files(folder)
     if not files:
         return None
-    table = pq.ParquetFile(files[-1]).read(columns=["source", "stream"])
+    table = pq.ParquetFile(files[-1]).read(columns=["source", "stream"], use_threads=False)
     return table["source"][0].as_py(), table["stream"][0].as_py()
 
 

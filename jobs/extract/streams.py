@@ -231,7 +231,7 @@ class Reader:
                 if stream.notes_modified:
                     changed = (r.get("lastModifiedDateTime") for r in body.records if type(r) is dict)
                     modified = max([text for text in (modified, *changed) if type(text) is str], default=None)
-                    facts |= {"modified_to": modified} if modified else {}
+                    facts |= {"largest_modified": modified} if modified else {}
                 if history is not None:
                     facts["history_start"] = history.isoformat()
                 facts["unknown_keys"] = dict(stream.filter.unknown)

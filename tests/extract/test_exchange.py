@@ -108,6 +108,16 @@ def test_token_that_dies_in_mid_round_starts_over(tmp_path):
     assert_holds_the_tenant_but_names(world)
 
 
+def test_equal_delta_link_repeats_changes_without_harm(tmp_path):
+    world = World(tmp_path, mailbox([message("m1")], [event("e1")]))
+    world.exchange()
+    world.step({f"graph/{UNA}/messages.jsonl": [message("m2"), gone("m1")], f"graph/{UNA}/events.jsonl": [event("e2")]})
+    world.sandbox.faults.switch_on([{"fault": "equal_delta_link"}])
+    reports = [world.exchange() for _ in range(3)]
+    assert [(report.rows, report.removes, report.partial) for report in reports] == [(2, 1, False)] * 3
+    assert_holds_the_tenant_but_names(world)
+
+
 def test_partial_rows_merge_and_never_replace(tmp_path):
     world = World(tmp_path, mailbox([message("m1"), message("m2")]))
     world.exchange()

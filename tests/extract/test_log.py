@@ -50,6 +50,20 @@ def test_the_last_page_tells_all_that_later_rounds_need(tmp_path):
     assert (state.round.kind, state.page, state.link_next, state.link_kind) == ("delta", 1, "/e", "next")
 
 
+def test_what_an_unfinished_list_has_seen_moves_no_cursor(tmp_path):
+    stream = StreamLog(tmp_path, "graph", "messageHeaders/u/F", "r")
+    with stream.locked():
+        stream.append(page(START, stream.next_round("list", START), 0, largest_modified="2026-05-02T00:00:00Z"))
+        stream.flush()
+    assert read_state(stream.folder).modified_to is None
+    with stream.locked():
+        this = stream.next_round("list", START)
+        stream.append(page(START, this, 0, largest_modified="2026-05-02T00:00:00Z"))
+        stream.append(page(START, this, 1, link=None, kind="none", largest_modified="2026-05-03T00:00:00Z"))
+        stream.flush()
+    assert read_state(stream.folder).modified_to == "2026-05-03T00:00:00Z"
+
+
 def test_rows_have_the_columns_and_order_of_the_log(tmp_path):
     with StreamLog(tmp_path, "dataverse", "accounts", "run-1").locked() as stream:
         this = stream.next_round("full", START)
