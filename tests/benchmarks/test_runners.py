@@ -111,6 +111,18 @@ def test_command_prints_a_table_and_writes_figures(tmp_path: Path) -> None:
     assert json.loads(file.read_text())["similar"]["rows"]
 
 
+def test_a_failing_benchmark_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(size: int, work: Workspace) -> None:
+        measure("tests.benchmarks.test_runners:fail", word=f"at size {size}")
+
+    monkeypatch.setattr(normalise, "run", run)
+    monkeypatch.setattr(build, "run", run)
+    done = CliRunner().invoke(main, ["normalise", "build"])
+    assert done.exit_code == 1
+    assert "normalise: " in done.output and "build: " in done.output and f"ValueError: at size {build.DEFAULT}" in done.output
+    assert "failed: normalise, build" in done.output
+
+
 @pytest.mark.long
 def test_every_benchmark_by_the_command(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
