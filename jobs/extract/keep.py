@@ -99,6 +99,7 @@ FOLDER: Record = {"id": VALUE, "parentFolderId": VALUE, "isHidden": VALUE, "well
 MEMBER: Record = {"id": VALUE}
 
 EXPECTED: dict[str, frozenset[str]] = {
+    "messageHeaders": frozenset({"receivedDateTime"}),
     "events": frozenset(
         [
             "body",
@@ -389,7 +390,7 @@ def message_filter(settings: Settings) -> Filter:
 
 def listed_message_filter(settings: Settings) -> Filter:
     """The filter of the list pass that reads extended properties."""
-    return _graph_filter(LISTED_MESSAGE, settings)
+    return _graph_filter(LISTED_MESSAGE, settings, expected="messageHeaders")
 
 
 def event_filter(settings: Settings) -> Filter:
