@@ -121,8 +121,30 @@ def stream_folder(home: Path, source: str, stream: str) -> Path:
     return raw_root(home).joinpath(source, kind, *map(_safe, rest))
 
 
-def _files(folder: Path) -> list[Path]:
+def stream_files(folder: Path) -> list[Path]:
+    """The files of a stream in the order of their pages."""
     return sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))
+
+
+def merge_mark(folder: Path) -> Path:
+    """Where a compaction notes what it merges: the file `into`, its `rows` once it is complete, and the files `merged` into it."""
+    return folder / "merge.json"
+
+
+def finish_merge(folder: Path) -> None:
+    """Remove the files that a compaction has merged into another; a merge that did not get that far is forgotten."""
+    mark = merge_mark(folder)
+    try:
+        noted = orjson.loads(mark.read_bytes())
+        is_complete = pq.read_metadata(folder / noted["into"]).num_rows == noted["rows"]
+    except FileNotFoundError:
+        return
+    except orjson.JSONDecodeError:
+        is_complete = False
+    if is_complete:
+        for name in noted["merged"]:
+            (folder / name).unlink(missing_ok=True)
+    mark.unlink()
 
 
 def write_durably(path: Path, table: pa.Table) -> None:
@@ -184,6 +206,7 @@ class StreamLog:
             with _writing(self.folder):
                 for leftover in self.folder.glob(".*.tmp"):
                     leftover.unlink(missing_ok=True)
+                finish_merge(self.folder)
             self.state = read_state(self.folder)
             yield self
         finally:
@@ -227,7 +250,7 @@ class StreamLog:
         """Ids of the records that were ever landed."""
         if self._known_ids is None:
             self._known_ids = {name for page in self._pages for op, name, _ in page.rows if op == "upsert" and name is not None}
-            for file in _files(self.folder):
+            for file in stream_files(self.folder):
                 table = pq.ParquetFile(file).read(columns=["op", "record_id"], use_threads=False)
                 self._known_ids.update(table.filter(pc.equal(table["op"], "upsert"))["record_id"].to_pylist())
         return self._known_ids
@@ -319,7 +342,7 @@ def _instant(text: str | None) -> datetime | None:
 
 def read_state(folder: Path) -> State | None:
     """The state of the stream in `folder`, None before its first page. Raises SourceError when its last file is damaged."""
-    files = _files(folder)
+    files = stream_files(folder)
     if not files:
         return None
     wanted = [
@@ -360,7 +383,7 @@ def read_state(folder: Path) -> State | None:
 
 def stream_name(folder: Path) -> tuple[str, str] | None:
     """Source and stream of the files in `folder`, None where there are none."""
-    files = _files(folder)
+    files = stream_files(folder)
     if not files:
         return None
     table = pq.ParquetFile(files[-1]).read(columns=["source", "stream"], use_threads=False)

@@ -1,0 +1,59 @@
+"""Compaction of the raw log: a stream's many small files become few, with the same rows in the same order.
+
+The newest file of a stream stays apart, because it tells the state and must be quick to read.
+"""
+
+from pathlib import Path
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jobs.extract.log import SCHEMA, StreamLog, finish_merge, merge_mark, stream_files, stream_folders, stream_name, write_durably
+
+LARGEST_BYTES = 64 * 2**20
+FEWEST_FILES = 8
+
+
+def compact(home: Path, run_id: str) -> dict[str, int]:
+    """Merge the files of every stream that has many; returns how many files there were before and are now.
+
+    Nobody may read the log meanwhile (the maintenance lock). Killed at any moment it leaves every row readable once the stream is
+    opened again. Raises SourceError while a run is extracting a stream.
+    """
+    before = after = 0
+    for folder in stream_folders(home):
+        named = stream_name(folder)
+        if named is None:
+            continue
+        before += len(stream_files(folder))
+        if len(stream_files(folder)) > FEWEST_FILES:
+            with StreamLog(home, *named, run_id).locked():
+                for group in _groups(stream_files(folder)[:-1]):
+                    _merge(folder, group)
+        after += len(stream_files(folder))
+    return {"files_before": before, "files_after": after}
+
+
+def _groups(files: list[Path]) -> list[list[Path]]:
+    """Neighbouring files that together are not too large."""
+    groups: list[list[Path]] = [[]]
+    size = 0
+    for file in files:
+        bytes_ = file.stat().st_size
+        if groups[-1] and size + bytes_ > LARGEST_BYTES:
+            groups.append([])
+            size = 0
+        groups[-1].append(file)
+        size += bytes_
+    return [group for group in groups if len(group) > 1]
+
+
+def _merge(folder: Path, files: list[Path]) -> None:
+    """One file under the first one's name in place of all; the mark lets whoever comes next remove what a crash left."""
+    tables = [pq.read_table(file).cast(SCHEMA) for file in files]
+    merge_mark(folder).write_bytes(
+        orjson.dumps({"into": files[0].name, "rows": sum(t.num_rows for t in tables), "merged": [f.name for f in files[1:]]})
+    )
+    write_durably(files[0], pa.concat_tables(tables))
+    finish_merge(folder)

@@ -1,0 +1,71 @@
+"""Compaction: fewer files, the same log, whenever it dies."""
+
+import os
+
+import pytest
+
+from jobs.extract import compact as compaction
+from jobs.extract import log
+from jobs.extract.compact import compact
+from jobs.extract.log import read_state, stream_files, stream_folder
+from tests.extract.test_recovery import Crash
+from tests.extract.world import World, account, assert_holds_the_tenant, guid
+
+
+@pytest.fixture
+def world(tmp_path):
+    world = World(tmp_path, {"dataverse/accounts.jsonl": [account(1)]})
+    world.crm("accounts", "contacts")
+    for number in range(12):
+        world.step(
+            {
+                "dataverse/accounts.jsonl": [
+                    account(number % 5, name=f"v{number}"),
+                    {"id": guid(number % 3), "@removed": {"reason": "deleted"}},
+                ]
+            }
+        )
+        world.crm("accounts", "contacts")
+    return world
+
+
+def test_compaction_merges_files_and_changes_no_row(world):
+    folder = stream_folder(world.home, "dataverse", "accounts")
+    rows, state = world.rows(), read_state(folder)
+    assert compact(world.home, "maintenance") == {"files_before": 26, "files_after": 4}
+    assert world.rows().equals(rows) and read_state(folder) == state
+    assert len(stream_files(folder)) == 2
+    world.crm("accounts", "contacts")
+    assert_holds_the_tenant(world)
+    assert compact(world.home, "maintenance")["files_after"] == 6
+
+
+@pytest.mark.parametrize("step", range(1, 22))
+def test_compaction_that_dies_leaves_every_row_once(world, monkeypatch, step):
+    folder = stream_folder(world.home, "dataverse", "accounts")
+    rows, left = world.rows("accounts"), step
+
+    def dying(real):
+        def wrapped(*args, **kwargs):
+            nonlocal left
+            left -= 1
+            if left == 0:
+                raise Crash
+            return real(*args, **kwargs)
+
+        return wrapped
+
+    with monkeypatch.context() as patched:
+        for name in ("replace", "fsync", "unlink"):
+            patched.setattr(os, name, dying(getattr(os, name)))
+        patched.setattr(compaction, "write_durably", dying(log.write_durably))
+        try:
+            compact(world.home, "maintenance")
+        except Crash:
+            assert left == 0
+    world.crm("contacts")
+    with log.StreamLog(world.home, "dataverse", "accounts", "run").locked():
+        pass
+    assert world.rows("accounts").equals(rows)
+    compact(world.home, "maintenance")
+    assert world.rows("accounts").equals(rows) and len(stream_files(folder)) == 2
