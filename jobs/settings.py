@@ -90,6 +90,13 @@ class Settings(BaseSettings):
     )
     postgres_reader_role: str = Field("rapport_bi", description="Role that is granted the stable schema kpi.")
 
+    notify_webhook: SecretStr | None = Field(None, description="URL that notices are posted to as JSON; empty: none.")
+    notify_smtp: SecretStr | None = Field(
+        None, description="Mail server for notices, smtp://[user:password@]host[:port] or smtps://...; empty: none."
+    )
+    notify_email_from: str = Field("rapport@localhost", description="Sender address of notices by mail.")
+    notify_email_to: list[str] = Field(default_factory=list, description="Addresses that get notices by mail.")
+
     dbt_project_dir: Path = Field(PROJECT_ROOT / "dbt_project", description="Folder of the dbt project.")
     dbt_target: str = Field("prod", description="dbt target: dev, ci or prod.")
     dbt_vars: dict[str, Any] = Field(default_factory=dict, description="Overrides of dbt vars.")

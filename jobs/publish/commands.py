@@ -1,0 +1,149 @@
+"""The commands about published versions."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from jobs.errors import RapportError
+from jobs.settings import PROJECT_ROOT, Settings
+
+
+def _table(title: str, headings: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    Console(highlight=False).print(table)
+
+
+@click.command()
+@click.option("--log", "entries", default=0, help="Show the last N entries of the log of switches.")
+def versions(entries: int) -> None:
+    """List the kept versions, the current one, and a candidate that is held."""
+    from jobs.publish.protocol import held_candidate
+    from jobs.publish.versions import Published
+
+    home = Settings().home
+    store = Published(home)
+    current = store.current_name()
+    rows = [
+        (
+            "current" if v.name == current else "",
+            v.name,
+            v.manifest["published_at"][:19],
+            v.manifest["completeness"],
+            v.manifest["tier"],
+            f"{sum(m['rows'] for m in v.manifest['marts'].values()):,}",
+            v.manifest["run_id"],
+        )
+        for v in store.versions()
+    ]
+    _table(f"Versions in {store.root}", ("", "version", "published at", "completeness", "tier", "rows", "run"), rows)
+    held = held_candidate(home)
+    if held:
+        click.echo(f"held since {held['held_at'][:19]}: {held['candidate']}")
+        for reason in held["reasons"]:
+            click.echo(f"  {reason}")
+        click.echo("  publish it with `rapport release --reason ...`")
+    if entries:
+        log = [tuple(e[k] for k in ("at", "action", "version", "run_id", "reason")) for e in store.log()[-entries:]]
+        _table("Log of switches", ("at", "action", "version", "run", "reason"), log)
+
+
+@click.command()
+@click.argument("version")
+@click.option("--reason", required=True, help="Why; kept in the log.")
+def rollback(version: str, reason: str) -> None:
+    """Let readers see a kept VERSION again; the next run publishes normally."""
+    from jobs.publish.protocol import rollback as roll_back
+
+    settings = Settings()
+    done = roll_back(settings.home, settings, version, reason)
+    click.echo(f"readers see {done.version} again (before: {done.previous})")
+
+
+@click.command()
+@click.option("--reason", required=True, help="Why the held candidate may be published; kept in the log.")
+def release(reason: str) -> None:
+    """Publish the candidate that a check held back."""
+    from jobs.publish.protocol import release as release_held
+
+    settings = Settings()
+    click.echo(release_held(settings.home, settings, reason).summary())
+
+
+@click.command()
+@click.argument("version", required=False)
+def verify(version: str | None) -> None:
+    """Compare the files of VERSION (none: of every kept version) with its manifest."""
+    from jobs.publish.versions import Published
+    from jobs.publish.versions import verify as verify_files
+
+    store = Published(Settings().home)
+    chosen = [store.version(version)] if version else store.versions()
+    wrong = [text for v in chosen for text in verify_files(v)]
+    for text in wrong:
+        click.echo(text)
+    if wrong:
+        raise RapportError(
+            f"{len(wrong)} files are not as published: roll back to a sound version, see docs/runbooks/rollback.md"
+        )
+    click.echo(f"{len(chosen)} versions are as published")
+
+
+@click.command()
+@click.argument("old")
+@click.argument("new")
+@click.option("--mart", help="Show the rows of this mart that changed.")
+@click.option("--rows", default=20, help="How many of them.")
+def diff(old: str, new: str, mart: str | None, rows: int) -> None:
+    """Show which rows and columns changed from version OLD to version NEW."""
+    from jobs.publish.diff import changed_rows
+    from jobs.publish.diff import diff as diff_versions
+    from jobs.publish.versions import Published
+
+    store = Published(Settings().home)
+    before, after = store.version(old), store.version(new)
+    if mart:
+        headings, found = changed_rows(before, after, mart, rows)
+        _table(mart, tuple(headings), found)
+        return
+    shown = [
+        (
+            d.mart,
+            d.only_old,
+            d.only_new,
+            d.changed,
+            ", ".join(f"{c} ({n})" for c, n in sorted(d.columns.items(), key=lambda i: -i[1])[:6]),
+        )
+        for d in diff_versions(before, after)
+        if not d.equal
+    ]
+    _table(f"{before.name} and {after.name}", ("mart", "only old", "only new", "changed", "columns (values changed)"), shown)
+    click.echo("marts that are not listed are equal but for their as-of")
+
+
+@click.command()
+@click.option("--write", is_flag=True, help="Write docs/contract.md instead of comparing with it.")
+def contract(write: bool) -> None:
+    """Compare docs/contract.md with the marts' yml."""
+    from jobs.publish.catalogue import read_catalogue
+    from jobs.publish.contract import render
+
+    page: Path = PROJECT_ROOT / "docs" / "contract.md"
+    text = render(read_catalogue(Settings().dbt_project_dir / "models" / "marts"))
+    if write:
+        page.write_text(text)
+        click.echo(f"wrote {page}")
+    elif not page.exists() or page.read_text() != text:
+        raise RapportError(f"{page} is not what the yml says: run `rapport contract --write`")
+    else:
+        click.echo(f"{page} is what the yml says")
+
+
+commands = [versions, rollback, release, verify, diff, contract]
