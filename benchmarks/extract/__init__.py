@@ -70,6 +70,9 @@ def run(copies: int, work: Workspace) -> Report:
         report.against("rate / dlt REST client alone", thrown, full, "at least 3")
         report.against("rate / dlt pipeline", landed, full, "at least 3")
     report.compare("peak memory / that of a quarter of the company", full.peak_bytes / quarter.peak_bytes, aim="near 1")
+    for name, other in (("dlt REST client", thrown), ("dlt pipeline", landed)) if find_spec("dlt") else ():
+        if other.outcome["records"] < records:
+            report.notes.append(f"{records:,} records came here, only {other.outcome['records']:,} with the {name}")
     return report
 
 

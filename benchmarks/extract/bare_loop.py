@@ -3,6 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -15,7 +16,7 @@ def download(url: str, requests: str, out: str) -> dict[str, int]:
     return asyncio.run(_download(url, json.loads(Path(requests).read_text())["requests"]))
 
 
-async def _download(url: str, requests: list[dict[str, str]]) -> dict[str, int]:
+async def _download(url: str, requests: list[dict[str, Any]]) -> dict[str, int]:
     waiting = iter(requests)
     size = 0
 
@@ -24,6 +25,8 @@ async def _download(url: str, requests: list[dict[str, str]]) -> dict[str, int]:
         for request in waiting:
             answer = await http.get(url + request["target"], headers={"Prefer": request["prefer"]})
             size += len(answer.content)
+            if answer.status_code != request["status"]:
+                raise RuntimeError(f"{request['target']} was answered with {answer.status_code}, not {request['status']}")
 
     async with httpx.AsyncClient(headers={"Accept-Encoding": "identity"}, timeout=60, trust_env=False) as http:
         await asyncio.gather(*(worker(http) for _ in range(AT_A_TIME)))

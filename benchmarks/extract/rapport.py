@@ -34,7 +34,7 @@ def extract(url: str, home: str, transport: httpx.AsyncBaseTransport | None = No
 
 
 def record(url: str, home: str, requests: str) -> None:
-    """Extract once and write down every request (path with query, preference) and the number of records received."""
+    """Extract once and write down every request (path with query, preference, status) and the number of records received."""
     transport = Recording()
     extract(url, home, transport)
     is_page, received = pl.col("op") == "page", pl.col("payload").str.json_path_match("$.received").cast(pl.Int64)
@@ -49,7 +49,8 @@ class Recording(httpx.AsyncBaseTransport):
         self.requests: list[dict[str, Any]] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self.requests.append({"target": request.url.raw_path.decode(), "prefer": request.headers.get("Prefer", "")})
+        asked = {"target": request.url.raw_path.decode(), "prefer": request.headers.get("Prefer", "")}
         async with httpx.AsyncHTTPTransport() as network:
             answer = await network.handle_async_request(request)
+            self.requests.append({**asked, "status": answer.status_code})
             return httpx.Response(answer.status_code, headers=answer.headers, content=await answer.aread())
