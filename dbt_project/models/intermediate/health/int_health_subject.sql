@@ -5,8 +5,5 @@ select
     created_at
 from {{ ref('int_record') }}
 where
-    record_type = 'contact'
+    record_type in ('contact' {{- ", 'account'" if var('health_for_accounts') }})
     or (record_type in ('lead', 'opportunity') and is_open)
-    {% if var('health_for_accounts') -%}
-    or record_type = 'account'
-    {%- endif %}

@@ -1,7 +1,13 @@
 -- W1, W2: every colleague and contact on the same activity, whatever it counts for.
 {% set weights = var('knows_weights') %}
 with contact as (
-    select activity_id, person_id as contact_id, took_part, is_on, is_sender, is_to_cc
+    select
+        activity_id,
+        person_id as contact_id,
+        took_part,
+        is_on,
+        is_sender,
+        is_to_cc
     from {{ ref('int_activity_person') }}
     where side = 'them' and person_type = 'contact'
 ),
