@@ -1,5 +1,6 @@
 """The normalise stage: from the raw log of a home to the snapshot of its normalised lake."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from filelock import FileLock, Timeout
 from jobs.errors import RapportError
 from jobs.extract import log
 from jobs.normalise import snapshot
+from jobs.normalise.mail_update import NewMail
+from jobs.normalise.snapshot import Lake
 from jobs.normalise.tables import Raw, Rules, normalised
 from jobs.privacy.opt_out import flag_columns, read_opt_out
 from jobs.settings import Settings
@@ -58,8 +61,13 @@ def _run(home: Path, root: Path, settings: Settings, progress: Progress) -> Snap
         opt_out=read_opt_out(settings.privacy_opt_out_file),
         opt_out_flags=flag_columns(settings),
     )
-    raw = read_raw(log.read_pages(home), progress)
-    result = normalised(raw, rules)
+    lake = Lake(root)
+    files = raw_files(home)
+    fingerprint = _fingerprint(rules)
+    known = lake.state(fingerprint, files)
+    kept, read_before = known or (None, {})
+    raw = read_raw(log.raw_root(home), files, read_before, progress)
+    result = normalised(raw, rules, kept)
     started = log.history_start(home)
     facts = {
         "conservation": by_family(result.conservation),
@@ -67,42 +75,71 @@ def _run(home: Path, root: Path, settings: Settings, progress: Progress) -> Snap
         "history_start": started.isoformat() if started else None,
         "internal_domains": result.internal_domains,
     }
-    tables = {**result.tables, "conservation": result.conservation}
-    manifest = snapshot.write(root, tables, result.months, facts)
+    manifest = lake.write(result, facts, fingerprint, files)
     return SnapshotReport(
         manifest["snapshot_id"], manifest["tier"], manifest["history_start"], manifest["row_counts"], manifest["conservation"]
     )
 
 
-def read_raw(pages: pl.LazyFrame, progress: Progress = lambda *_: None) -> Raw:
-    """The rows of the raw log by what they are for; message streams are read a group of mailboxes at a time."""
-    streams = pages.group_by("source", "stream").agg(pl.len().alias("rows")).sort("source", "stream").collect(engine="streaming")
+def _fingerprint(rules: Rules) -> str:
+    """Changes with the code and with the rules that decide what mail becomes."""
+    facts = f"{rules.hash_key} {rules.copy_tolerance_seconds} {rules.collect_subjects} {snapshot.code_fingerprint()}"
+    return hashlib.sha256(facts.encode()).hexdigest()
+
+
+def raw_files(home: Path) -> dict[str, int]:
+    """Every file of the raw log and its size."""
+    root = log.raw_root(home)
+    return {path.relative_to(root).as_posix(): path.stat().st_size for path in sorted(root.rglob("*.parquet"))}
+
+
+def read_raw(root: Path, files: Iterable[str], read_before: Iterable[str] = (), progress: Progress = lambda *_: None) -> Raw:
+    """The rows of the raw log by what they are for; mail is read a group of mailboxes at a time, or only from new files."""
+    every = _scan(root, files)
+    before = set(read_before)
+    streams = every.group_by("source", "stream").agg(pl.len().alias("rows")).sort("source", "stream").collect(engine="streaming")
     graph = streams.filter(pl.col("source") == "graph")
+    family = graph.get_column("stream").str.split("/").list.first()
 
     def rows_of(kind: str) -> pl.DataFrame:
-        names = graph.filter(pl.col("stream").str.split("/").list.first() == kind).get_column("stream")
-        return pages.filter(pl.col("stream").is_in(names.to_list())).collect() if len(names) else _none(pages)
+        names = graph.filter(family == kind).get_column("stream")
+        return every.filter(pl.col("stream").is_in(names.to_list())).collect() if len(names) else _empty()
 
-    groups = mailbox_groups(graph.filter(pl.col("stream").str.starts_with("messages/")))
+    def older(kind: str, users: list[str]) -> pl.DataFrame:
+        user = graph.get_column("stream").str.split("/").list.get(1, null_on_oob=True).str.to_lowercase()
+        names = graph.filter((family == kind) & user.is_in(users)).get_column("stream")
+        return _scan(root, before).filter(pl.col("stream").is_in(names.to_list())).collect()
 
-    def messages() -> Iterator[pl.DataFrame]:
-        for done, names in enumerate(groups):
-            progress(done, len(groups), "mailbox groups")
-            yield pages.filter(pl.col("stream").is_in(names)).collect()
+    def mail(only_new: bool) -> NewMail:
+        if only_new:
+            fresh = _scan(root, [name for name in files if name not in before])
+            rows = fresh.filter(pl.col("stream").str.starts_with("messages/")).collect()
+            return NewMail(lambda: [rows], fresh.filter(pl.col("stream").str.starts_with("messageHeaders/")).collect(), older)
+        return NewMail(groups, rows_of("messageHeaders"), older)
+
+    def groups() -> Iterator[pl.DataFrame]:
+        parts = mailbox_groups(graph.filter(family == "messages"))
+        for done, names in enumerate(parts):
+            progress(done, len(parts), "mailbox groups")
+            yield every.filter(pl.col("stream").is_in(names)).collect()
 
     return Raw(
-        dataverse=pages.filter(pl.col("source") == "dataverse").collect(),
+        dataverse=every.filter(pl.col("source") == "dataverse").collect(),
         users=rows_of("users"),
         folders=rows_of("mailFolders"),
-        listed=rows_of("messageHeaders"),
         calendars=rows_of("calendarView"),
-        messages=messages,
+        mail=mail,
         has_graph=not graph.is_empty(),
     )
 
 
-def _none(pages: pl.LazyFrame) -> pl.DataFrame:
-    return pl.DataFrame(schema=pages.collect_schema())
+def _scan(root: Path, files: Iterable[str]) -> pl.LazyFrame:
+    paths = [root / name for name in files]
+    return pl.scan_parquet(paths, hive_partitioning=False) if paths else _empty().lazy()
+
+
+def _empty() -> pl.DataFrame:
+    return pl.from_arrow(log.SCHEMA.empty_table())
 
 
 def mailbox_groups(streams: pl.DataFrame, limit: int = BATCH_ROWS) -> list[list[str]]:

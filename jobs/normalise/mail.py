@@ -43,7 +43,7 @@ MENTION = {"copy": pl.UInt32, "kind": pl.String, "position": pl.UInt32, "name": 
            "party_id": pl.String}  # fmt: skip
 LINK = {"copy": pl.UInt32, "link": pl.String}
 COPY = {
-    "copy": pl.UInt32, "source": pl.String, "user_id": pl.String, "record_id": pl.String, "seen_at": INSTANT, "message_id": pl.String,
+    "copy": pl.UInt32, "source": pl.String, "stream": pl.String, "user_id": pl.String, "record_id": pl.String, "seen_at": INSTANT, "message_id": pl.String,
     "conversation_id": pl.String, "subject_key": pl.String, "subject": pl.String, "sent_at": INSTANT, "is_senders": pl.Boolean,
     "sender_address": pl.String, "sender_name": pl.String, "sender_party_id": pl.String, "is_rewritten": pl.Boolean,
     "author_address": pl.String, "author_name": pl.String, "automated_rule": pl.Int32, "bulk_rule": pl.Int32,
@@ -85,15 +85,8 @@ def shut_outcomes(latest: pl.DataFrame) -> pl.DataFrame:
     return latest.select("stream", "user_id", "record_id", pl.lit("ignored:opted_out").alias("outcome"))
 
 
-def graph_copies(
-    latest: pl.DataFrame,
-    listed: pl.DataFrame,
-    folders: pl.DataFrame,
-    owners: pl.DataFrame,
-    owner_address: pl.DataFrame,
-    hash_key: str,
-) -> Copies:
-    """Copies in mailboxes. `listed`: latest rows of the list pass (user_id, record_id, payload); owners: user_id, address."""
+def read_messages(latest: pl.DataFrame, folders: pl.DataFrame) -> pl.DataFrame:
+    """Messages with the columns of MESSAGE, the time they were sent, and their outcome (N14, R5)."""
     latest = latest.sort("user_id", "record_id").join(folders, on=["user_id", "folder_id"], how="left", maintain_order="left")
     values = decode(latest.get_column("payload"), MESSAGE)
     everything = (
@@ -111,7 +104,19 @@ def graph_copies(
         .when(in_range(pl.col("sent_at")).not_()).then(pl.lit("quarantined:year_out_of_range"))
         .otherwise(pl.lit("kept"))
     )  # fmt: skip
-    everything = everything.with_columns(outcome.alias("outcome"))
+    return everything.with_columns(outcome.alias("outcome"))
+
+
+def graph_copies(
+    latest: pl.DataFrame,
+    listed: pl.DataFrame,
+    folders: pl.DataFrame,
+    owners: pl.DataFrame,
+    owner_address: pl.DataFrame,
+    hash_key: str,
+) -> Copies:
+    """Copies in mailboxes. `listed`: latest rows of the list pass (user_id, record_id, payload); owners: user_id, address."""
+    everything = read_messages(latest, folders)
     outcomes = everything.select("stream", "user_id", "record_id", "outcome")
     counted = (
         everything.filter(pl.col("outcome") == "kept").with_row_index("copy").with_columns(pl.col("is_sent").fill_null(False))
@@ -121,6 +126,7 @@ def graph_copies(
     copies = counted.select(
         "copy",
         pl.lit("graph").alias("source"),
+        "stream",
         "user_id",
         "record_id",
         pl.col("received_at").alias("seen_at"),
@@ -349,6 +355,7 @@ def dataverse_copies(emails: pl.DataFrame, parties: pl.DataFrame, hash_key: str)
     copies = counted.select(
         "copy",
         pl.lit("dataverse").alias("source"),
+        pl.col("raw_stream").alias("stream"),
         pl.lit(None, dtype=pl.String).alias("user_id"),
         pl.col("activityid").alias("record_id"),
         pl.col("raw_received_at").alias("seen_at"),

@@ -1,69 +1,196 @@
 """Files of the normalised lake and the manifest that lists them together.
 
 A file is named by the hash of its content, so that an unchanged partition is the same file; files that neither the current nor the
-previous snapshot lists are removed.
+previous snapshot lists are removed. Beside the published tables lies what the next run needs to work out mail from (`state`).
 """
 
 import hashlib
 import io
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 import polars as pl
+import pyarrow.parquet as pq
+
+from jobs.normalise import mail_update
+from jobs.normalise.mail_update import KEPT, MONTHLY, OUTPUTS, QUARANTINED, Kept
+from jobs.normalise.quarantine import CONSERVATION
+from jobs.normalise.tables import Normalised
+from jobs.privacy.opt_out import OptOut
 
 MANIFEST = "snapshot.json"
-BY_MONTH = ("activity", "activity_participant", "activity_party", "activity_thread", "activity_subject")
+SIDE_TABLES = ("seen", "folders", "owners", "owner_address", "conservation", "quarantined", "control")
 
 
-def read(root: Path) -> dict[str, Any] | None:
-    """The current manifest, None before the first."""
-    file = root / MANIFEST
-    return orjson.loads(file.read_bytes()) if file.exists() else None
+@dataclass(frozen=True)
+class Lake:
+    """The folder of the normalised lake."""
 
+    root: Path
 
-def write(root: Path, tables: dict[str, pl.DataFrame], months: pl.DataFrame, facts: dict[str, Any]) -> dict[str, Any]:
-    """Write what changed of `tables` under `root`, then the manifest; returns the manifest.
+    def manifest(self) -> dict[str, Any] | None:
+        """The current manifest, None before the first."""
+        file = self.root / MANIFEST
+        return orjson.loads(file.read_bytes()) if file.exists() else None
 
-    `months`: activity_id, month. `facts` go into the manifest as they are.
-    """
-    root.mkdir(parents=True, exist_ok=True)
-    before = read(root)
-    files = {name: _write_table(root, name, frame, months) for name, frame in tables.items()}
-    content = {"tables": files, **facts}
-    snapshot_id = hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
-    if before is not None and before["snapshot_id"] == snapshot_id:
-        return before
-    changed = _changed_ids(root, before, files)
-    changed_file = f"changed/{snapshot_id}.parquet"
-    _write_file(root / changed_file, _bytes(changed))
-    manifest = {
-        "snapshot_id": snapshot_id,
-        "previous_id": before["snapshot_id"] if before else None,
-        **content,
-        "row_counts": {name: frame.height for name, frame in tables.items()},
-        "changed": {"activity_ids_file": changed_file, "full": before is None},
-    }
-    _write_file(root / MANIFEST, orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
-    _remove_unlisted(root, [manifest, before])
-    return manifest
+    def state(self, fingerprint: str, files: dict[str, int]) -> tuple[Kept, dict[str, int]] | None:
+        """What the run before kept, and the raw files it had read; None when it cannot be built upon.
 
+        It cannot after a change of code or rules (`fingerprint`), nor when a raw file it had read is no longer what it was.
+        """
+        manifest = self.manifest()
+        if manifest is None or not (self.root / manifest["state"]).exists():
+            return None
+        state = orjson.loads((self.root / manifest["state"]).read_bytes())
+        if state["fingerprint"] != fingerprint or any(files.get(name) != size for name, size in state["files"].items()):
+            return None
+        months: dict[str, dict[str, str]] = state["months"]
 
-def _write_table(root: Path, name: str, frame: pl.DataFrame, months: pl.DataFrame) -> list[str]:
-    if name not in BY_MONTH or frame.is_empty():
-        return [_write_content(root, name, frame)]
-    placed = frame.join(months, on="activity_id", how="left", maintain_order="left")
-    parts = placed.partition_by("month", as_dict=True, maintain_order=True, include_key=False)
-    return [_write_content(root, f"{name}/month={month}", parts[month,]) for (month,) in sorted(parts)]
+        def scan(table: str, columns: list[str]) -> pl.DataFrame:
+            parts = [
+                pl.scan_parquet(self.root / paths[table], hive_partitioning=False).select(*columns, pl.lit(month).alias("month"))
+                for month, paths in months.items()
+            ]
+            empty = pl.LazyFrame(schema={**{name: MONTHLY[table][name] for name in columns}, "month": pl.String})
+            return pl.concat([empty, *parts]).collect()
 
+        def load(month: str, table: str) -> pl.DataFrame:
+            return pl.read_parquet(self.root / months[month][table], hive_partitioning=False)
 
-def _write_content(root: Path, folder: str, frame: pl.DataFrame) -> str:
-    content = _bytes(frame)
-    path = f"{folder}/{hashlib.sha256(content).hexdigest()[:24]}.parquet"
-    if not (root / path).exists():
-        _write_file(root / path, content)
-    return path
+        side = {name: pl.read_parquet(self.root / state["side"][name], hive_partitioning=False) for name in SIDE_TABLES}
+        kept = Kept(
+            months=list(months),
+            scan=scan,
+            load=load,
+            next_copy=state["next_copy"],
+            seen=side.pop("seen").to_series(),
+            opt_out=OptOut(**{name: frozenset(values) for name, values in state["opt_out"].items()}),
+            **side,
+        )
+        return kept, state["files"]
+
+    def write(self, result: Normalised, facts: dict[str, Any], fingerprint: str, files: dict[str, int]) -> dict[str, Any]:
+        """Write what changed, then the manifest, and return it; a result that changes nothing leaves the manifest as it is."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        before = self.manifest()
+        months = self._months(result, before)
+        tables = {name: self._activity_table(name, months, result.others.get(name)) for name in OUTPUTS}
+        tables |= {name: [self._content(name, frame)] for name, frame in result.whole.items()}
+        tables["conservation"] = [self._content("conservation", result.conservation)]
+        content = {"tables": tables, **facts}
+        snapshot_id = hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+        state = self._state(result, months, fingerprint, files)
+        if before is not None and before["snapshot_id"] == snapshot_id:
+            manifest = {**before, "state": state}
+        else:
+            changed = f"changed/{snapshot_id}.parquet"
+            _write_file(self.root / changed, _bytes(self._changed_ids(before, tables)))
+            manifest = {
+                "snapshot_id": snapshot_id,
+                "previous_id": before["snapshot_id"] if before else None,
+                **content,
+                "row_counts": {name: self._row_count(paths) for name, paths in tables.items()},
+                "changed": {"activity_ids_file": changed, "full": before is None},
+                "state": state,
+            }
+        if manifest != before:
+            _write_file(self.root / MANIFEST, orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
+            self._remove_unlisted([manifest, before])
+        return manifest
+
+    def _months(self, result: Normalised, before: dict[str, Any] | None) -> dict[str, dict[str, str]]:
+        """Files of mail by month and table."""
+        months: dict[str, dict[str, str]] = {}
+        if result.kept is not None and before is not None:
+            months |= orjson.loads((self.root / before["state"]).read_bytes())["months"]
+        for month, frames in result.mail.months.items():
+            if frames["copy"].is_empty():
+                months.pop(month, None)
+                continue
+            months[month] = {
+                name: self._content(f"{'state/' if name in KEPT else ''}{name}/month={month}", frame)
+                for name, frame in frames.items()
+            }
+        return dict(sorted(months.items()))
+
+    def _activity_table(self, name: str, months: dict[str, dict[str, str]], others: pl.DataFrame | None) -> list[str]:
+        parts = others.partition_by("month", as_dict=True, maintain_order=True, include_key=False) if others is not None else {}
+        paths = [self._content(f"{name}/month={month}", frame) for (month,), frame in parts.items()]
+        paths += [files[name] for files in months.values() if self._row_count([files[name]])]
+        return sorted(paths) or [self._content(name, pl.DataFrame(schema=OUTPUTS[name]))]
+
+    def _state(self, result: Normalised, months: dict[str, dict[str, str]], fingerprint: str, files: dict[str, int]) -> str:
+        mail, known = result.mail, result.people
+        side = {
+            "seen": mail.seen.to_frame("place"),
+            "folders": known.folders,
+            "owners": known.owners,
+            "owner_address": known.owner_address,
+            "conservation": mail.conservation.select(CONSERVATION.keys()).sort("stream", "outcome"),
+            "quarantined": mail.quarantined.select(QUARANTINED.keys()).sort("stream", "round", "page", "row"),
+            "control": mail.control.sort("stream", "round", "page", "row"),
+        }
+        opt_out = known.opt_out
+        state = {
+            "fingerprint": fingerprint,
+            "files": files,
+            "next_copy": mail.next_copy,
+            "months": months,
+            "side": {name: self._content(f"state/{name}", frame) for name, frame in side.items()},
+            "opt_out": {name: sorted(getattr(opt_out, name)) for name in ("ids", "addresses", "domains")},
+        }
+        content = orjson.dumps(state, option=orjson.OPT_SORT_KEYS)
+        path = f"state/{hashlib.sha256(content).hexdigest()[:24]}.json"
+        if not (self.root / path).exists():
+            _write_file(self.root / path, content)
+        return path
+
+    def _content(self, folder: str, frame: pl.DataFrame) -> str:
+        content = _bytes(frame)
+        path = f"{folder}/{hashlib.sha256(content).hexdigest()[:24]}.parquet"
+        if not (self.root / path).exists():
+            _write_file(self.root / path, content)
+        return path
+
+    def _row_count(self, paths: list[str]) -> int:
+        return sum(pq.read_metadata(self.root / path).num_rows for path in paths)
+
+    def _changed_ids(self, before: dict[str, Any] | None, tables: dict[str, list[str]]) -> pl.DataFrame:
+        """Activities with a row that came, went or changed since the snapshot before; a later receive time alone is no change."""
+        changed = [pl.DataFrame(schema={"activity_id": pl.String})]
+        for name in OUTPUTS if before is not None else ():
+            old, new = set(before["tables"].get(name, [])), set(tables[name])
+            left, right = (self._comparable(name, sorted(files)) for files in (old - new, new - old))
+            changed.append(left.join(right, on=left.columns, how="anti", nulls_equal=True).select("activity_id"))
+            changed.append(right.join(left, on=left.columns, how="anti", nulls_equal=True).select("activity_id"))
+        return pl.concat(changed).unique().sort("activity_id")
+
+    def _comparable(self, name: str, paths: list[str]) -> pl.DataFrame:
+        parts = [pl.read_parquet(self.root / path, hive_partitioning=False) for path in paths]
+        frame = pl.concat([pl.DataFrame(schema=OUTPUTS[name]), *parts]).drop("ingested_at", strict=False)
+        lists = [column for column, kind in frame.schema.items() if isinstance(kind, pl.List)]
+        return frame.with_columns(pl.col(lists).list.join("\n"))
+
+    def _remove_unlisted(self, manifests: list[dict[str, Any] | None]) -> None:
+        listed = {MANIFEST}
+        for manifest in manifests:
+            if manifest is not None:
+                listed |= {path for paths in manifest["tables"].values() for path in paths}
+                listed |= {manifest["changed"]["activity_ids_file"], manifest["state"]}
+                if (self.root / manifest["state"]).exists():
+                    state = orjson.loads((self.root / manifest["state"]).read_bytes())
+                    listed |= set(state["side"].values()) | {
+                        path for paths in state["months"].values() for path in paths.values()
+                    }
+        for file in [*self.root.rglob("*.parquet"), *self.root.glob("state/*.json"), *self.root.rglob("*.tmp")]:
+            if file.relative_to(self.root).as_posix() not in listed:
+                file.unlink(missing_ok=True)
+        for folder in sorted((path for path in self.root.rglob("month=*") if path.is_dir()), reverse=True):
+            if not any(folder.iterdir()):
+                folder.rmdir()
 
 
 def _bytes(frame: pl.DataFrame) -> bytes:
@@ -82,39 +209,10 @@ def _write_file(path: Path, content: bytes) -> None:
     temporary.replace(path)
 
 
-def _changed_ids(root: Path, before: dict[str, Any] | None, files: dict[str, list[str]]) -> pl.DataFrame:
-    """Activities with a row that came, went or changed since the snapshot before; a later receive time alone is no change."""
-    if before is None:
-        return pl.DataFrame(schema={"activity_id": pl.String})
-    changed = [pl.DataFrame(schema={"activity_id": pl.String})]
-    for name in BY_MONTH:
-        old, new = set(before["tables"].get(name, [])), set(files[name])
-        left, right = _read(root, sorted(old - new)), _read(root, sorted(new - old))
-        if left is None or right is None:
-            changed += [side.select("activity_id") for side in (left, right) if side is not None]
-            continue
-        changed.append(left.join(right, on=left.columns, how="anti", nulls_equal=True).select("activity_id"))
-        changed.append(right.join(left, on=left.columns, how="anti", nulls_equal=True).select("activity_id"))
-    return pl.concat(changed).unique().sort("activity_id")
-
-
-def _read(root: Path, paths: list[str]) -> pl.DataFrame | None:
-    if not paths:
-        return None
-    frame = pl.read_parquet([root / path for path in paths], hive_partitioning=False).drop("ingested_at", strict=False)
-    lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List)]
-    return frame.with_columns(pl.col(lists).list.join("\n"))
-
-
-def _remove_unlisted(root: Path, manifests: list[dict[str, Any] | None]) -> None:
-    listed = {MANIFEST}
-    for manifest in manifests:
-        if manifest is not None:
-            listed |= {path for paths in manifest["tables"].values() for path in paths}
-            listed.add(manifest["changed"]["activity_ids_file"])
-    for file in root.rglob("*.parquet"):
-        if file.relative_to(root).as_posix() not in listed:
-            file.unlink(missing_ok=True)
-    for folder in sorted((path for path in root.rglob("month=*") if path.is_dir()), reverse=True):
-        if not any(folder.iterdir()):
-            folder.rmdir()
+def code_fingerprint() -> str:
+    """Changes with the code and data of this package and with Polars, whose hashes the state holds."""
+    digest = hashlib.sha256(pl.__version__.encode())
+    folder = Path(mail_update.__file__).parent
+    for file in sorted([*folder.glob("*.py"), *folder.glob("data/*")]):
+        digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()

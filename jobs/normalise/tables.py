@@ -1,12 +1,12 @@
 """The normalised tables from the raw log: a pure function of its rows and a few rules."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import polars as pl
 
-from jobs.normalise import activities, crm, folders, mail, meetings, people, quarantine, replay, threads
-from jobs.normalise.activities import PARTICIPANT, PARTY, SUBJECT
+from jobs.normalise import activities, crm, folders, mail, meetings, people, quarantine, replay
+from jobs.normalise.mail_update import SORT, Kept, MailRules, NewMail, People, Updated, month_of, update
 from jobs.privacy.opt_out import OptOut, opted_out_activities, with_people
 
 RECORD_ADDRESS = {"record_type": pl.String, "record_id": pl.String, "address": pl.String, "position": pl.Int32}
@@ -28,29 +28,32 @@ class Rules:
 
 @dataclass(frozen=True)
 class Raw:
-    """Rows of the raw log. `messages` gives those of message streams a group of mailboxes at a time, the other frames are whole."""
+    """Rows of the raw log: whole frames, and mail as a function that gives the rows since the run before, or (False) all."""
 
     dataverse: pl.DataFrame
     users: pl.DataFrame
     folders: pl.DataFrame
-    listed: pl.DataFrame
     calendars: pl.DataFrame
-    messages: Callable[[], Iterable[pl.DataFrame]]
+    mail: Callable[[bool], NewMail]
     has_graph: bool
 
 
 @dataclass(frozen=True)
 class Normalised:
-    """The tables by name, activities with their month, and what the snapshot says beside them."""
+    """What the lake holds: tables that are written whole, those of activities but mail (with `month`), and the months
+    of mail that changed since `kept`, the state of the run before as far as it could be used."""
 
-    tables: dict[str, pl.DataFrame]
-    months: pl.DataFrame
+    whole: dict[str, pl.DataFrame]
+    others: dict[str, pl.DataFrame]
+    mail: Updated
+    kept: Kept | None
+    people: People
     conservation: pl.DataFrame
     internal_domains: list[str]
 
 
-def normalised(raw: Raw, rules: Rules) -> Normalised:
-    """All tables of the normalised lake; the order of rows in `raw` changes nothing."""
+def normalised(raw: Raw, rules: Rules, kept: Kept | None = None) -> Normalised:
+    """All tables of the normalised lake; the order of rows in `raw` changes nothing, nor does what an earlier run has `kept`."""
     crm_tables = crm.read_tables(raw.dataverse, {"opportunity": rules.extra_columns})
     users = people.graph_users(raw.users)
     records = people.record_addresses(crm_tables, users)
@@ -60,55 +63,37 @@ def normalised(raw: Raw, rules: Rules) -> Normalised:
     party = activities.parties(crm_tables["activityparty"], first)
     party = activities.with_named_senders(party, crm_tables["email"], first)
 
-    told: list[pl.DataFrame] = []
-    bad: list[pl.DataFrame] = [
-        quarantine.of_rejects(rows) for rows in (raw.dataverse, raw.users, raw.folders, raw.calendars, raw.listed)
-    ]
-    closed = sorted(opt_out.ids)
-    kept_mail, mail_outcomes = _mail(raw, rules, party, crm_tables, owners, owner_address, closed, bad, told)
-    email, assigned = activities.emails(
-        kept_mail, crm_tables["email"], party, owners, owner_address, rules.copy_tolerance_seconds
-    )
-    meeting, meeting_outcomes, calendar_last = _meetings(raw, crm_tables, party, owners, owner_address, closed, bad)
+    known = People(folders.folder_facts(raw.folders), owners, owner_address, party, crm_tables["email"], opt_out)
+    if kept is not None and (rules.drop_deleted_mail or kept.opt_out != opt_out):
+        kept = None
+    mail_rules = MailRules(rules.hash_key, rules.copy_tolerance_seconds, rules.drop_deleted_mail, rules.collect_subjects)
+    mails = update(raw.mail(kept is not None), kept, known, mail_rules)
+    last_events = replay.last_known(raw.calendars, ["stream", "record_id"], merge=True, restart=False)
+    meeting, event_outcomes, meeting_outcomes = _meetings(raw.calendars, last_events, crm_tables, known)
     call, call_outcomes = activities.calls_and_tasks(crm_tables["phonecall"], "phone_call", party, first)
     task, task_outcomes = activities.calls_and_tasks(crm_tables["task"], "task", party, first)
+    others, gone = _without_opted_out([meeting, call, task], opt_out)
+    gone = pl.concat([gone, mails.gone]) if mails.gone is not None else gone
 
-    every = [email, meeting, call, task]
-    activity, participant, parties, subject, copy = (
-        pl.concat([getattr(part, name) for part in every]) for name in ("activity", "participant", "party", "subject", "copy")
-    )
-    out = opted_out_activities(participant, parties, opt_out) if opt_out else activity.select("activity_id").clear()
-    activity, participant, parties, subject = (
-        frame.join(out, on="activity_id", how="anti") for frame in (activity, participant, parties, subject)
-    )
-    if not rules.collect_subjects:
-        subject = subject.clear()
-    assigned = assigned.join(out, on="activity_id", how="anti")
-    links = threads.thread_links(assigned, kept_mail.copies, kept_mail.links)
-    thread = threads.threads(activity.filter(pl.col("activity_type") == "email").get_column("activity_id"), links)
-
-    gone = copy.join(out, on="activity_id").select("source", "user_id", "record_id")
-    crm_outcomes = _opted_out(pl.concat([mail_outcomes[1], meeting_outcomes[1], call_outcomes, task_outcomes]), gone, "dataverse")
-    for name in ("email", "appointment", "phonecall", "task"):
-        stream = crm.TABLES[name].entity_set
-        rows = raw.dataverse.filter(pl.col("stream") == stream)
-        last = replay.last_known(rows, ["record_id"], merge=False)
-        outcomes = crm_outcomes.filter(pl.col("stream") == stream)
-        told.append(quarantine.conservation(rows, last, outcomes))
-        bad.append(quarantine.of_records(last, outcomes, ["record_id"]))
-    told.append(quarantine.conservation(raw.calendars, calendar_last, _opted_out(meeting_outcomes[0], gone, "graph")))
-    told[0] = _moved(told[0], mail_outcomes[0], gone)
-
+    crm_outcomes = pl.concat([mails.crm_outcomes, meeting_outcomes, call_outcomes, task_outcomes])
+    crm_told, crm_bad = _dataverse_accounts(raw.dataverse, _opted_out(crm_outcomes, gone))
+    told = [
+        mails.conservation,
+        _moved(gone.filter(pl.col("stream").str.starts_with("messages/"))),
+        crm_told,
+        quarantine.conservation(raw.calendars, last_events, _opted_out(event_outcomes, gone)),
+    ]
+    bad = [
+        mails.quarantined.drop("user_id"),
+        quarantine.of_records(last_events, event_outcomes, ["stream", "record_id"]),
+        crm_bad,
+        *[quarantine.of_rejects(rows) for rows in (raw.dataverse, raw.users, raw.folders, raw.calendars, mails.control)],
+    ]
     domains = people.internal_domains(rules.internal_domains, crm_tables["systemuser"], users)
-    person, finding = people.person_addresses(participant.select("address"), records, crm_tables, users, domains)
-    tables = {
-        "activity": activity.sort("activity_id"),
-        "activity_participant": participant.select(PARTICIPANT.keys()).sort(
-            "activity_id", "address", "party_id", nulls_last=True
-        ),
-        "activity_party": parties.select(PARTY.keys()).sort("activity_id", "address", "party_type", "party_id", nulls_last=True),
-        "activity_thread": thread.sort("activity_id"),
-        "activity_subject": subject.select(SUBJECT.keys()).sort("activity_id"),
+    addresses = pl.concat([others["activity_participant"].select("address"), _mail_addresses(mails, kept)])
+    person, finding = people.person_addresses(addresses, records, crm_tables, users, domains)
+    conservation = pl.concat(told).group_by("stream", "outcome").agg(pl.col("row_count").sum())
+    whole = {
         "person_address": person,
         "record_address": records.select(RECORD_ADDRESS.keys()).sort("record_type", "record_id", "position"),
         "account_domain": people.account_domains(crm_tables["account"], records, domains),
@@ -117,8 +102,11 @@ def normalised(raw: Raw, rules: Rules) -> Normalised:
         "quarantine": pl.concat(bad).sort("source", "stream", "round", "page", "row"),
         **{f"crm_{name}": crm.published(name, table) for name, table in crm_tables.items()},
     }
-    month = pl.col("occurred_at").dt.strftime("%Y-%m").fill_null("none").alias("month")
-    return Normalised(tables, tables["activity"].select("activity_id", month), _summed(told), domains)
+    if not rules.collect_subjects:
+        others["activity_subject"] = others["activity_subject"].clear()
+    return Normalised(
+        whole, others, mails, kept, known, conservation.filter(pl.col("row_count") != 0).sort("stream", "outcome"), domains
+    )
 
 
 def _everyone_out(
@@ -137,87 +125,70 @@ def _everyone_out(
     return with_people(opt_out, records, merged, owners, linked)
 
 
-def _mail(
-    raw: Raw,
-    rules: Rules,
-    party: pl.DataFrame,
-    crm_tables: dict[str, pl.DataFrame],
-    owners: pl.DataFrame,
-    owner_address: pl.DataFrame,
-    closed: list[str],
-    bad: list[pl.DataFrame],
-    told: list[pl.DataFrame],
-) -> tuple[mail.Copies, tuple[pl.DataFrame, pl.DataFrame]]:
-    """Mail of all mailboxes and of Dataverse; adds to `bad` (quarantine) and, first of all, to `told` (conservation)."""
-    known = folders.folder_facts(raw.folders)
-    listed = mail.latest_listed(raw.listed)
-    parts, counted = [], []
-    for rows in raw.messages():
-        latest = mail.latest_messages(rows)
-        copies = mail.graph_copies(
-            latest.filter(~pl.col("user_id").is_in(closed)), listed, known, owners, owner_address, rules.hash_key
-        )
-        if rules.drop_deleted_mail:
-            copies = mail.without(copies, replay.in_no_folder(mail.placed(rows)))
-        shut = latest.filter(pl.col("user_id").is_in(closed))
-        outcomes = pl.concat([copies.outcomes, mail.shut_outcomes(shut)])
-        counted.append(quarantine.conservation(rows, latest, outcomes))
-        bad.append(quarantine.of_rejects(rows))
-        bad.append(quarantine.of_records(latest, outcomes, ["user_id", "record_id"]))
-        parts.append(mail.Copies(copies.copies, copies.mentions, copies.links, outcomes))
-    of_crm = mail.dataverse_copies(crm_tables["email"], party, rules.hash_key)
-    told.append(pl.concat(counted) if counted else pl.DataFrame(schema=quarantine.CONSERVATION))
-    everything = mail.together([*parts, of_crm])
-    graph = pl.concat([part.outcomes for part in parts]) if parts else of_crm.outcomes.clear()
-    return everything, (graph, of_crm.outcomes)
-
-
 def _meetings(
-    raw: Raw,
-    crm_tables: dict[str, pl.DataFrame],
-    party: pl.DataFrame,
-    owners: pl.DataFrame,
-    owner_address: pl.DataFrame,
-    closed: list[str],
-    bad: list[pl.DataFrame],
-) -> tuple[activities.Activities, tuple[pl.DataFrame, pl.DataFrame], pl.DataFrame]:
-    last = replay.last_known(raw.calendars, ["stream", "record_id"], merge=True, restart=False)
-    events = meetings.latest_events(raw.calendars, last)
-    is_shut = pl.col("user_id").is_in(closed)
-    graph = meetings.graph_copies(events.filter(~is_shut))
-    outcomes = pl.concat([graph.outcomes, mail.shut_outcomes(events.filter(is_shut))])
-    bad.append(quarantine.of_records(last, outcomes, ["stream", "record_id"]))
-    of_crm = meetings.dataverse_copies(crm_tables["appointment"], party)
+    rows: pl.DataFrame, last: pl.DataFrame, crm_tables: dict[str, pl.DataFrame], known: People
+) -> tuple[activities.Activities, pl.DataFrame, pl.DataFrame]:
+    """Meetings, and the outcomes of events and of appointments."""
+    events = meetings.latest_events(rows, last)
+    is_closed = pl.col("user_id").is_in(sorted(known.opt_out.ids))
+    graph = meetings.graph_copies(events.filter(~is_closed))
+    of_crm = meetings.dataverse_copies(crm_tables["appointment"], known.party)
     copies = meetings.together([graph, of_crm])
-    found = meetings.meetings(copies, crm_tables["appointment"], party, owners, owner_address)
-    return found, (outcomes, of_crm.outcomes), last
+    found = meetings.meetings(copies, crm_tables["appointment"], known.party, known.owners, known.owner_address)
+    return found, pl.concat([graph.outcomes, mail.shut_outcomes(events.filter(is_closed))]), of_crm.outcomes
 
 
-def _opted_out(outcomes: pl.DataFrame, gone: pl.DataFrame, source: str) -> pl.DataFrame:
+def _without_opted_out(parts: list[activities.Activities], opt_out: OptOut) -> tuple[dict[str, pl.DataFrame], pl.DataFrame]:
+    """The tables of activities but mail, each with `month`, and the copies of those that are left out (N55)."""
+    names = {
+        "activity": "activity", "activity_participant": "participant", "activity_party": "party", "activity_subject": "subject"
+    }  # fmt: skip
+    tables = {name: pl.concat([getattr(part, field) for part in parts]) for name, field in names.items()}
+    month = tables["activity"].select("activity_id", month_of(pl.col("occurred_at")))
+    copy = pl.concat([part.copy for part in parts])
+    out = copy.select("activity_id").clear()
+    if opt_out:
+        out = opted_out_activities(tables["activity_participant"], tables["activity_party"], opt_out)
+    kept = {name: frame.join(out, on="activity_id", how="anti").join(month, on="activity_id") for name, frame in tables.items()}
+    sorted_ = {name: frame.sort(SORT[name], nulls_last=True) for name, frame in kept.items()}
+    return sorted_, copy.join(out, on="activity_id").select("source", pl.lit("").alias("stream"), "user_id", "record_id")
+
+
+def _opted_out(outcomes: pl.DataFrame, gone: pl.DataFrame) -> pl.DataFrame:
     """`outcomes` with kept records of dropped activities as ignored."""
-    lost = gone.filter(pl.col("source") == source).select("user_id", "record_id", pl.lit(True).alias("is_gone")).unique()
+    lost = gone.select("user_id", "record_id", pl.lit(True).alias("is_gone")).unique()
     joined = outcomes.join(lost, on=["user_id", "record_id"], how="left", nulls_equal=True)
     is_lost = pl.col("is_gone").fill_null(False) & (pl.col("outcome") == "kept")
-    return joined.with_columns(pl.when(is_lost).then(pl.lit("ignored:opted_out")).otherwise("outcome").alias("outcome")).drop(
-        "is_gone"
-    )
+    outcome = pl.when(is_lost).then(pl.lit("ignored:opted_out")).otherwise("outcome").alias("outcome")
+    return joined.with_columns(outcome).drop("is_gone")
 
 
-def _moved(told: pl.DataFrame, outcomes: pl.DataFrame, gone: pl.DataFrame) -> pl.DataFrame:
-    """Conservation of mail with the copies of opted-out emails taken from kept to ignored."""
-    lost = outcomes.filter(pl.col("outcome") == "kept").join(
-        gone.filter(pl.col("source") == "graph").select("user_id", "record_id").unique(), on=["user_id", "record_id"], how="semi"
-    )
-    counts = lost.group_by("stream").agg(pl.len().cast(pl.Int64).alias("row_count"))
+def _dataverse_accounts(rows: pl.DataFrame, outcomes: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Conservation and quarantine of the activity tables of Dataverse."""
+    told, bad = [], []
+    for name in ("email", "appointment", "phonecall", "task"):
+        of_table = rows.filter(pl.col("stream") == crm.TABLES[name].entity_set)
+        decided = outcomes.filter(pl.col("stream") == crm.TABLES[name].entity_set)
+        last = replay.last_known(of_table, ["record_id"], merge=False)
+        told.append(quarantine.conservation(of_table, last, decided))
+        bad.append(quarantine.of_records(last, decided, ["record_id"]))
+    return pl.concat(told), pl.concat(bad)
+
+
+def _moved(gone: pl.DataFrame) -> pl.DataFrame:
+    """What opted-out emails move from kept to ignored: stream, outcome, row_count."""
+    counts = gone.group_by("stream").agg(pl.len().cast(pl.Int64).alias("row_count"))
     return pl.concat(
         [
-            told,
             counts.select("stream", pl.lit("kept").alias("outcome"), -pl.col("row_count")),
             counts.select("stream", pl.lit("ignored:opted_out").alias("outcome"), "row_count"),
         ]
     )
 
 
-def _summed(told: list[pl.DataFrame]) -> pl.DataFrame:
-    total = pl.concat(told).group_by("stream", "outcome").agg(pl.col("row_count").sum())
-    return total.filter(pl.col("row_count") != 0).sort("stream", "outcome")
+def _mail_addresses(mails: Updated, kept: Kept | None) -> pl.DataFrame:
+    parts = [tables["activity_participant"].select("address") for tables in mails.months.values()]
+    if kept is not None:
+        old = kept.scan("activity_participant", ["address"])
+        parts.append(old.filter(~pl.col("month").is_in(list(mails.months))).select("address"))
+    return pl.concat([pl.DataFrame(schema={"address": pl.String}), *parts]).unique()

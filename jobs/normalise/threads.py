@@ -8,27 +8,28 @@ from scipy.sparse.csgraph import connected_components
 THREAD = {"activity_id": pl.String, "thread_id": pl.String}
 
 
-def thread_links(assigned: pl.DataFrame, copies: pl.DataFrame, links: pl.DataFrame) -> pl.DataFrame:
-    """What ties emails together: activity_id, node (a message id, or a conversation of one mailbox).
+def nodes(copies: pl.DataFrame, links: pl.DataFrame) -> pl.DataFrame:
+    """What ties copies together: copy, node. A node is the hash of a message id, or of a conversation within one mailbox.
 
-    `assigned`: copy, activity_id; `links`: copy, link.
+    `links`: copy, link.
     """
-    held = copies.join(assigned, on="copy").select("activity_id", "user_id", "message_id", "conversation_id")
-    own = held.filter(pl.col("message_id").is_not_null()).select("activity_id", pl.format("m:{}", "message_id").alias("node"))
-    conversations = held.filter(pl.col("conversation_id").is_not_null() & pl.col("user_id").is_not_null()).select(
-        "activity_id", pl.format("c:{}:{}", "user_id", "conversation_id").alias("node")
-    )
-    references = links.join(assigned, on="copy").select("activity_id", pl.format("m:{}", "link").alias("node"))
-    return pl.concat([own, conversations, references]).unique()
+    own = copies.select("copy", pl.col("message_id").alias("link"))
+    ids = pl.concat([own, links]).drop_nulls().select("copy", pl.col("link").hash(1).alias("node"))
+    held = copies.filter(pl.col("conversation_id").is_not_null() & pl.col("user_id").is_not_null())
+    conversations = held.select("copy", pl.concat_str("user_id", "conversation_id", separator=" ").hash(2).alias("node"))
+    return pl.concat([ids, conversations]).unique()
 
 
-def threads(activity_ids: pl.Series, links: pl.DataFrame) -> pl.DataFrame:
-    """Every email and the smallest activity_id of the emails connected with it: activity_id, thread_id."""
+def threads(activity_ids: pl.Series, tied: pl.DataFrame) -> pl.DataFrame:
+    """Every email and the smallest activity_id of the emails connected with it: activity_id, thread_id.
+
+    `tied`: activity_id, node.
+    """
     emails = activity_ids.unique().sort()
     if emails.is_empty():
         return pl.DataFrame(schema=THREAD)
     numbers = pl.DataFrame({"activity_id": emails, "email": np.arange(len(emails), dtype=np.int64)})
-    tied = links.join(numbers, on="activity_id")
+    tied = tied.join(numbers, on="activity_id")
     nodes = tied.select("node").unique().with_row_index("place", offset=len(emails))
     tied = tied.join(nodes, on="node")
     size = len(emails) + nodes.height

@@ -25,10 +25,9 @@ def test_n14_drafts_junk_and_what_lies_below_do_not_count() -> None:
     for folder in ("inbox", "deleteditems", "archive", "old", "drafts", "junkemail", "spam-2025", "search"):
         world.mail("una", folder, folder, CLEO, [UNA])
     world.mail("una", "inbox", "draft", CLEO, [UNA], isDraft=True)
-    result = world.normalised()
-    kept = [name for row in result.tables["activity"].to_dicts() for name in row["source_ids"]]
+    kept = [name for row in world.tables().activities() for name in row["source_ids"]]
     assert sorted(name.rsplit(":")[-1] for name in kept) == ["archive", "deleteditems", "inbox", "old"]
-    outcomes = result.conservation.filter(outcome="ignored:folder").get_column("row_count").sum()
+    outcomes = world.normalised().conservation.filter(outcome="ignored:folder").get_column("row_count").sum()
     assert outcomes == 4
 
 

@@ -15,9 +15,9 @@ from typing import Any
 import polars as pl
 
 from jobs.extract.log import SCHEMA
-from jobs.normalise.job import read_raw
+from jobs.normalise.mail_update import OUTPUTS, NewMail
 from jobs.normalise.subject import subject_key
-from jobs.normalise.tables import Normalised, Rules, normalised
+from jobs.normalise.tables import Normalised, Raw, Rules, normalised
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
 LOOKUP = "@Microsoft.Dynamics.CRM.lookuplogicalname"
@@ -201,11 +201,31 @@ class World:
         rows = pl.DataFrame(self.rows, schema_overrides=dict(empty.schema), infer_schema_length=None)
         return pl.concat([empty, rows], how="diagonal")
 
+    def raw(self) -> Raw:
+        """All rows, every one of them new."""
+        frame = self.frame()
+
+        def of(kind: str) -> pl.DataFrame:
+            return frame.filter(pl.col("source") == "graph", pl.col("stream").str.split("/").list.first() == kind)
+
+        mail = NewMail(lambda: [of("messages")], of("messageHeaders"), lambda kind, users: frame.clear())
+        dataverse = frame.filter(pl.col("source") == "dataverse")
+        return Raw(dataverse, of("users"), of("mailFolders"), of("calendarView"), lambda only_new: mail, has_graph=True)
+
     def normalised(self, **rules: Any) -> Normalised:
-        return normalised(read_raw(self.frame().lazy()), Rules(**rules))
+        return normalised(self.raw(), Rules(**rules))
 
     def tables(self, **rules: Any) -> "Tables":
-        return Tables(self.normalised(**rules).tables)
+        result = self.normalised(**rules)
+        parts = {
+            name: pl.concat(
+                [pl.DataFrame(schema=schema)]
+                + [months[name] for months in result.mail.months.values()]
+                + ([result.others[name].drop("month")] if name in result.others else [])
+            )
+            for name, schema in OUTPUTS.items()
+        }
+        return Tables(result.whole | parts)
 
 
 class Tables:

@@ -1,0 +1,416 @@
+"""Mail brought up to date: what new rows of the raw log touch is worked out again, everything else stays as it is.
+
+Copies that share a message id, or a content key with a copy that has none, can decide one email together; such a group is always
+worked out whole. A full rebuild is the same work with nothing kept and every row new.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import polars as pl
+
+from jobs.normalise import activities, mail, quarantine, replay, threads
+from jobs.normalise.activities import ACTIVITY, PARTICIPANT, PARTY, SUBJECT
+from jobs.privacy.opt_out import OptOut, opted_out_activities
+
+KEY = ["user_id", "record_id"]
+KEPT_COPY = {**mail.COPY, "activity_id": pl.String, "is_out": pl.Boolean, "place": pl.UInt64, "same_id": pl.UInt64,
+             "same_content": pl.UInt64, "signature": pl.UInt64}  # fmt: skip
+OUTPUTS = {"activity": ACTIVITY, "activity_participant": PARTICIPANT, "activity_party": PARTY, "activity_thread": threads.THREAD,
+           "activity_subject": SUBJECT}  # fmt: skip
+KEPT = {"copy": KEPT_COPY, "mention": {**mail.MENTION, "activity_id": pl.String},
+        "node": {"copy": pl.UInt32, "activity_id": pl.String, "is_out": pl.Boolean, "node": pl.UInt64}}  # fmt: skip
+MONTHLY = {**OUTPUTS, **KEPT}
+"""The tables of one month: the mail part of the published tables, and what is kept for the next run."""
+
+QUARANTINED = {**quarantine.QUARANTINE, "user_id": pl.String}
+Months = dict[str, dict[str, pl.DataFrame]]
+
+
+@dataclass(frozen=True)
+class People:
+    """What mail needs to know of people and Dataverse: see `people` and `activities` for the columns."""
+
+    folders: pl.DataFrame
+    owners: pl.DataFrame
+    owner_address: pl.DataFrame
+    party: pl.DataFrame
+    emails: pl.DataFrame
+    opt_out: OptOut
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the run before kept. `scan(table, columns)` reads a monthly table with its `month`, `load(month, table)` one month of it."""
+
+    months: list[str]
+    scan: Callable[[str, list[str]], pl.DataFrame]
+    load: Callable[[str, str], pl.DataFrame]
+    next_copy: int
+    seen: pl.Series
+    folders: pl.DataFrame
+    owners: pl.DataFrame
+    owner_address: pl.DataFrame
+    conservation: pl.DataFrame
+    quarantined: pl.DataFrame
+    control: pl.DataFrame
+    opt_out: OptOut
+
+
+@dataclass(frozen=True)
+class NewMail:
+    """Rows of message and list-pass streams. `groups` gives the new rows of messages, whole mailboxes at a time, `listed` those of the
+    list pass; `older(kind, users)` reads rows that the run before knew."""
+
+    groups: Callable[[], Iterable[pl.DataFrame]]
+    listed: pl.DataFrame
+    older: Callable[[str, list[str]], pl.DataFrame]
+
+
+@dataclass(frozen=True)
+class Updated:
+    """Months that changed with their tables, and all that is kept beside them."""
+
+    months: Months
+    crm_outcomes: pl.DataFrame
+    next_copy: int
+    seen: pl.Series
+    conservation: pl.DataFrame
+    quarantined: pl.DataFrame
+    control: pl.DataFrame
+    gone: pl.DataFrame | None
+
+
+@dataclass(frozen=True)
+class MailRules:
+    """Settings that decide what mail becomes. With `drop_deleted` (N54) nothing can be kept from run to run."""
+
+    hash_key: str
+    tolerance_seconds: int
+    drop_deleted: bool
+    collect_subjects: bool
+
+
+def update(new: NewMail, kept: Kept | None, people: People, rules: MailRules) -> Updated:
+    """Work out what the new rows change."""
+    read = _read(new, kept, people, rules)
+    graph = mail.together(read.parts) if read.parts else None
+    of_crm = mail.dataverse_copies(people.emails, people.party, rules.hash_key)
+    fresh = _fresh(mail.together([graph, of_crm] if graph else [of_crm]), people, kept.next_copy if kept else 0)
+    old = _slim(kept)
+    fresh, replaced = _changed(fresh, old, read.touched)
+    next_copy = max(kept.next_copy if kept else 0, (fresh["copy"].get_column("copy").max() or 0) + 1)
+    members = _members(fresh["copy"], old, replaced)
+    for name in KEPT:
+        fresh[name] = pl.concat([fresh[name], _loaded(kept, name, members)], how="diagonal")
+    worked = _worked_out(fresh, people, rules)
+    touched = pl.concat([members, replaced]).select("activity_id").unique()
+    tied, regrouped = _threads(kept, touched, worked)
+    worked["activity_thread"] = tied
+    months = _months(kept, worked, pl.concat([members, replaced]), touched, regrouped)
+    return Updated(
+        months,
+        of_crm.outcomes,
+        next_copy,
+        read.seen,
+        read.conservation,
+        read.quarantined,
+        read.control,
+        _gone(kept, months) if people.opt_out else None,
+    )
+
+
+@dataclass(frozen=True)
+class _Read:
+    """Messages that the new rows touch: their copies, their places, and what follows for the counts."""
+
+    parts: list[mail.Copies]
+    touched: pl.Series
+    seen: pl.Series
+    conservation: pl.DataFrame
+    quarantined: pl.DataFrame
+    control: pl.DataFrame
+
+
+def place(frame: pl.DataFrame) -> pl.Series:
+    """A number that stands for (user_id, record_id)."""
+    return (
+        frame.select(pl.concat_str(pl.col("user_id").fill_null(""), "record_id", separator=" ").hash(3))
+        .to_series()
+        .alias("place")
+    )
+
+
+def _read(new: NewMail, kept: Kept | None, people: People, rules: MailRules) -> _Read:
+    closed = sorted(people.opt_out.ids)
+    listed = mail.placed(new.listed)
+    parts, counts, bad, places, control = [], [], [], [], [_control(listed)]
+    if kept is None:
+        latest_listed = mail.latest_listed(listed)
+        groups = ((mail.placed(rows), None) for rows in new.groups())
+    else:
+        rows = pl.concat([mail.placed(new.listed.clear()), *(mail.placed(rows) for rows in new.groups())])
+        rows, older, listed = _touched_rows(rows, listed, new, kept, people)
+        latest_listed = mail.latest_listed(listed)
+        groups = iter([(rows, older)])
+        counts.append(kept.conservation)
+        control.append(kept.control)
+    places.append(place(listed.filter(pl.col("record_id").is_not_null())))
+    for rows, older in groups:
+        latest = mail.latest_messages(rows)
+        is_closed = pl.col("user_id").is_in(closed)
+        copies = mail.graph_copies(
+            latest.filter(~is_closed), latest_listed, people.folders, people.owners, people.owner_address, rules.hash_key
+        )
+        if rules.drop_deleted:
+            copies = mail.without(copies, replay.in_no_folder(rows))
+        outcomes = pl.concat([copies.outcomes, mail.shut_outcomes(latest.filter(is_closed))])
+        parts.append(mail.Copies(copies.copies, copies.mentions, copies.links, outcomes))
+        counts.append(quarantine.conservation(rows, latest, outcomes))
+        if older is not None:
+            counts.append(_before(older, kept, closed))
+        facts = latest.select(*KEY, "source", *quarantine.PLACE[1:], "payload")
+        bad.append(
+            quarantine.of_records(facts, outcomes, KEY).join(
+                facts.select("user_id", *quarantine.PLACE[1:]), on=quarantine.PLACE[1:]
+            )
+        )
+        places.append(place(rows.filter(pl.col("record_id").is_not_null())))
+        control.append(_control(rows if older is None else rows.join(older, on=quarantine.PLACE[1:], how="anti")))
+    touched = pl.concat(places).unique()
+    quarantined = pl.concat([pl.DataFrame(schema=QUARANTINED), *(frame.select(QUARANTINED.keys()) for frame in bad)])
+    seen = touched
+    if kept is not None:
+        quarantined = pl.concat([quarantined, kept.quarantined.filter(~place(kept.quarantined).is_in(touched.implode()))])
+        seen = pl.concat([kept.seen, touched]).unique()
+    summed = (
+        pl.concat([pl.DataFrame(schema=quarantine.CONSERVATION), *counts])
+        .group_by("stream", "outcome")
+        .agg(pl.col("row_count").sum())
+    )
+    return _Read(parts, touched, seen.sort(), summed.filter(pl.col("row_count") != 0), quarantined, pl.concat(control))
+
+
+def _control(rows: pl.DataFrame) -> pl.DataFrame:
+    """Page and reject rows: what tells which listings are complete and what could not be taken in."""
+    return rows.filter(pl.col("op").is_in(["page", "reject"])).drop("user_id", "folder_id")
+
+
+def _touched_rows(
+    rows: pl.DataFrame, listed: pl.DataFrame, new: NewMail, kept: Kept, people: People
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Message rows of all that is touched, those of them that were known before, and its rows of the list pass.
+
+    Touched is what a new row names, and whole mailboxes whose owner or folders are not what they were.
+    """
+    moved = _changed_users(kept, people)
+    named = pl.concat([rows.select(KEY), listed.select(KEY)]).drop_nulls().unique()
+    known = named.filter(place(named).is_in(kept.seen.implode()))
+    users = sorted({*known.get_column("user_id").to_list(), *moved})
+    if not users:
+        return rows, rows.clear(), listed
+    is_moved = pl.col("user_id").is_in(moved)
+
+    def older(kind: str) -> pl.DataFrame:
+        every = mail.placed(new.older(kind, users))
+        return every.filter(is_moved | place_in(every, named))
+
+    before, listed_before = older("messages"), older("messageHeaders")
+    return pl.concat([before, rows]), before, pl.concat([listed_before, listed])
+
+
+def place_in(frame: pl.DataFrame, named: pl.DataFrame) -> pl.Series:
+    """Which rows of `frame` have a (user_id, record_id) of `named`."""
+    return place(frame).is_in(place(named).implode())
+
+
+def _changed_users(kept: Kept, people: People) -> list[str]:
+    """Users whose addresses, or the facts of whose folders, differ from those of the run before."""
+    pairs = ((kept.owners, people.owners), (kept.owner_address, people.owner_address), (kept.folders, people.folders))
+    different = []
+    for before, now in pairs:
+        before, now = (
+            frame.filter(~pl.col("counts") | pl.col("is_sent")) if "counts" in frame.columns else frame for frame in (before, now)
+        )
+        different += [before.join(now, on=now.columns, how="anti"), now.join(before, on=now.columns, how="anti")]
+    return sorted(set(pl.concat([frame.select("user_id") for frame in different]).get_column("user_id").to_list()))
+
+
+def _before(older: pl.DataFrame, kept: Kept, closed: list[str]) -> pl.DataFrame:
+    """The counts that the touched rows had in the run before, to be taken off."""
+    latest = mail.latest_messages(older)
+    is_closed = pl.col("user_id").is_in(closed)
+    read = mail.read_messages(latest.filter(~is_closed), kept.folders).select("stream", *KEY, "outcome")
+    counted = quarantine.conservation(older, latest, pl.concat([read, mail.shut_outcomes(latest.filter(is_closed))]))
+    return counted.with_columns(-pl.col("row_count"))
+
+
+def _fresh(copies: mail.Copies, people: People, first: int) -> dict[str, pl.DataFrame]:
+    """Copies, mentions and nodes as they are kept, numbered from `first`."""
+    number = (pl.col("copy") + first).cast(pl.UInt32)
+    marked = copies.copies.with_columns(
+        place(copies.copies),
+        pl.col("message_id").hash(1).alias("same_id"),
+        pl.concat_str(pl.col("sender_address").fill_null(""), "subject_key", separator=" ").hash(4).alias("same_content"),
+    ).join(_signatures(people), on=["source", "record_id"], how="left")
+    marked = marked.with_columns(pl.when(pl.col("message_id").is_not_null()).then("same_id").alias("same_id"))
+    nodes = threads.nodes(copies.copies, copies.links)
+    return {name: frame.with_columns(number) for name, frame in (("copy", marked), ("mention", copies.mentions), ("node", nodes))}
+
+
+def _signatures(people: People) -> pl.DataFrame:
+    """What a Dataverse email amounts to, its parties and their addresses included, as one number."""
+    party = people.party.group_by("activity").agg(pl.struct(pl.all().exclude("activity")).hash(5).bitwise_xor().alias("party"))
+    whole = people.emails.join(party, left_on="activityid", right_on="activity", how="left")
+    facts = [name for name in whole.columns if not name.startswith("raw_") or name in ("raw_payload", "raw_received_at")]
+    return whole.select(
+        pl.lit("dataverse").alias("source"), pl.col("activityid").alias("record_id"), pl.struct(facts).hash(5).alias("signature")
+    )
+
+
+SLIM = ["copy", "source", "record_id", "activity_id", "place", "same_id", "same_content", "signature"]
+
+
+def _slim(kept: Kept | None) -> pl.DataFrame:
+    if kept is None:
+        return pl.DataFrame(schema={**{name: KEPT_COPY[name] for name in SLIM}, "month": pl.String})
+    return kept.scan("copy", SLIM)
+
+
+def _changed(
+    fresh: dict[str, pl.DataFrame], old: pl.DataFrame, touched: pl.Series
+) -> tuple[dict[str, pl.DataFrame], pl.DataFrame]:
+    """`fresh` without the Dataverse copies that are what they were, and the old copies that no longer stand."""
+    is_crm = pl.col("source") == "dataverse"
+    same = old.filter(is_crm).join(fresh["copy"].filter(is_crm), on=["record_id", "signature"], how="semi")
+    replaced = pl.concat(
+        [old.filter(is_crm).join(same, on="copy", how="anti"), old.filter(~is_crm & pl.col("place").is_in(touched.implode()))]
+    )
+    stays = fresh["copy"].join(same.select("source", "record_id"), on=["source", "record_id"], how="anti").select("copy")
+    return {name: frame.join(stays, on="copy", how="semi") for name, frame in fresh.items()}, replaced
+
+
+def _members(fresh: pl.DataFrame, old: pl.DataFrame, replaced: pl.DataFrame) -> pl.DataFrame:
+    """Old copies that may be of one email with a copy that came or went, directly or by way of others."""
+    others = old.join(replaced, on="copy", how="anti")
+    loose = pl.concat([frame.filter(pl.col("same_id").is_null()).select("same_content") for frame in (old, fresh)]).unique()
+    found = others.clear()
+    while True:
+        known = pl.concat([frame.select("same_id", "same_content") for frame in (fresh, replaced, found)])
+        ids = known.get_column("same_id").drop_nulls().unique()
+        contents = known.select("same_content").unique().join(loose, on="same_content").get_column("same_content")
+        more = others.filter(pl.col("same_id").is_in(ids.implode()) | pl.col("same_content").is_in(contents.implode()))
+        if more.height == found.height:
+            return found
+        found = more
+
+
+def _loaded(kept: Kept | None, name: str, members: pl.DataFrame) -> pl.DataFrame:
+    """Rows of the member copies in a kept table, without what is worked out anew."""
+    parts = (
+        [kept.load(month, name).join(members, on="copy", how="semi") for month in members.get_column("month").unique()]
+        if kept
+        else []
+    )
+    return pl.concat([pl.DataFrame(schema=KEPT[name]), *parts]).drop("activity_id", "is_out", strict=False)
+
+
+def _worked_out(copies: dict[str, pl.DataFrame], people: People, rules: MailRules) -> dict[str, pl.DataFrame]:
+    """The monthly tables, threads apart, of the emails that `copies` are."""
+    held = mail.Copies(copies["copy"].select(mail.COPY.keys()), copies["mention"], pl.DataFrame(schema=mail.LINK), pl.DataFrame())
+    found, assigned = activities.emails(
+        held, people.emails, people.party, people.owners, people.owner_address, rules.tolerance_seconds
+    )
+    out = found.activity.select("activity_id").clear()
+    if people.opt_out:
+        out = opted_out_activities(found.participant, found.party, people.opt_out)
+    month = found.activity.select("activity_id", month_of(pl.col("occurred_at")))
+    worked = {
+        "activity": found.activity,
+        "activity_participant": found.participant,
+        "activity_party": found.party,
+        "activity_subject": found.subject if rules.collect_subjects else found.subject.clear(),
+    }
+    worked = {name: frame.join(out, on="activity_id", how="anti") for name, frame in worked.items()}
+    placed = assigned.join(out.with_columns(pl.lit(True).alias("is_out")), on="activity_id", how="left").with_columns(
+        pl.col("is_out").fill_null(False)
+    )
+    worked["copy"] = copies["copy"].join(placed, on="copy").select(KEPT_COPY.keys())
+    worked["mention"] = copies["mention"].join(assigned, on="copy").select(KEPT["mention"].keys())
+    worked["node"] = copies["node"].join(placed, on="copy").select(KEPT["node"].keys())
+    return {**worked, "month": month}
+
+
+def month_of(at: pl.Expr) -> pl.Expr:
+    """The partition of an activity: its month, or `none`."""
+    return at.dt.strftime("%Y-%m").fill_null("none").alias("month")
+
+
+def _threads(kept: Kept | None, touched: pl.DataFrame, worked: dict[str, pl.DataFrame]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Threads of the emails worked out, and of those elsewhere that they join, leave or once were joined by.
+
+    Returns all their rows, and those of other emails (activity_id, month) whose thread is another than before.
+    """
+    ids = worked["activity"].get_column("activity_id")
+    tied = worked["node"].filter(~pl.col("is_out")).select("activity_id", "node")
+    if kept is None:
+        return threads.threads(ids, tied), pl.DataFrame(schema={"activity_id": pl.String, "month": pl.String})
+    before = kept.scan("activity_thread", ["activity_id", "thread_id"])
+    nodes = kept.scan("node", ["activity_id", "is_out", "node"]).filter(~pl.col("is_out"))
+    reached = nodes.filter(pl.col("node").is_in(tied.get_column("node").unique().implode())).select("activity_id")
+    affected = before.join(pl.concat([reached, touched]).unique(), on="activity_id", how="semi").select("thread_id").unique()
+    others = before.join(affected, on="thread_id", how="semi").join(touched, on="activity_id", how="anti")
+    others_tied = nodes.join(others, on="activity_id", how="semi").select("activity_id", "node")
+    found = threads.threads(pl.concat([ids, others.get_column("activity_id")]), pl.concat([tied, others_tied]))
+    changed = others.join(found, on=["activity_id", "thread_id"], how="anti")
+    mine = found.join(worked["activity"], on="activity_id", how="semi")
+    return pl.concat([mine, found.join(changed, on="activity_id", how="semi")]), changed.select("activity_id", "month")
+
+
+def _months(
+    kept: Kept | None, worked: dict[str, pl.DataFrame], old: pl.DataFrame, touched: pl.DataFrame, regrouped: pl.DataFrame
+) -> Months:
+    """Every month that has another content now, with all its tables."""
+    month = pl.concat([worked["month"], regrouped]).unique("activity_id")
+    changed = sorted({*old.get_column("month").to_list(), *month.get_column("month").to_list()})
+    gone = pl.concat([touched, worked["month"].select("activity_id")]).unique()
+    parts = {
+        name: worked[name].join(month, on="activity_id").partition_by("month", as_dict=True, include_key=False)
+        for name in MONTHLY
+    }
+    result: Months = {}
+    for name_of_month in changed:
+        result[name_of_month] = {}
+        for name, schema in MONTHLY.items():
+            rows = [parts[name][name_of_month,]] if (name_of_month,) in parts[name] else []
+            if kept is not None and name_of_month in kept.months:
+                stays = kept.load(name_of_month, name).join(gone, on="activity_id", how="anti")
+                if name == "activity_thread":
+                    stays = stays.join(regrouped, on="activity_id", how="anti")
+                rows.append(stays)
+            table = pl.concat([pl.DataFrame(schema=schema), *(frame.select(schema.keys()) for frame in rows)])
+            result[name_of_month][name] = table.sort([column for column in SORT[name] if column in schema], nulls_last=True)
+    return result
+
+
+SORT = {
+    "activity": ["activity_id"],
+    "activity_participant": ["activity_id", "address", "party_id"],
+    "activity_party": ["activity_id", "address", "party_type", "party_id"],
+    "activity_thread": ["activity_id"],
+    "activity_subject": ["activity_id"],
+    "copy": ["copy"],
+    "mention": ["copy"],
+    "node": ["copy"],
+}
+"""Row order of the monthly tables."""
+
+
+def _gone(kept: Kept | None, months: Months) -> pl.DataFrame:
+    """Copies of emails that are left out because somebody on them opted out: source, stream, user_id, record_id."""
+    columns = ["source", "stream", "user_id", "record_id"]
+    parts = [tables["copy"].filter("is_out").select(columns) for tables in months.values()]
+    if kept is not None:
+        old = kept.scan("copy", [*columns, "is_out"])
+        parts.append(old.filter(pl.col("is_out") & ~pl.col("month").is_in(list(months))).select(columns))
+    return pl.concat([pl.DataFrame(schema={name: pl.String for name in columns}), *parts])
