@@ -11,6 +11,7 @@ import polars as pl
 
 _INSIDE = re.compile(r"<([^<>]*)>")
 _SCHEME = re.compile(r"(?:smtp|mailto):", re.IGNORECASE)
+_URL_START = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//", re.IGNORECASE)
 
 
 def canonical_address(text: str | None) -> str | None:
@@ -57,7 +58,7 @@ def website_domain(url: str | None) -> str | None:
         return None
     text = url.strip()
     try:
-        host = urlsplit(text if "//" in text else f"//{text}").hostname
+        host = urlsplit(text if _URL_START.match(text) else f"//{text}").hostname
     except ValueError:
         return None
     return canonical_domain(host.removeprefix("www.")) or None if host else None

@@ -109,6 +109,7 @@ def test_n7_free_mail_and_shared_hosts_stand_for_no_account() -> None:
     domains = world.tables()["account_domain"].rows()
     assert sorted(domains) == sorted([(acme, "acme.example"), (page, "facebook.com"), (team, "team.gmail.com")])
     assert website_domain("www.www.acme.example") == "www.acme.example"
+    assert website_domain("acme.example/go?to=https://other.example") == "acme.example"
 
 
 def test_n8_side_us_wins_over_a_contact_with_the_address() -> None:
