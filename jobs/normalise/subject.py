@@ -12,6 +12,8 @@ _LEADER = re.compile(rf"(?:{_BLOB})*{_PREFIX}\s*(?:{_BLOB}|\(\d+\)\s*)?:\s*")
 _LEADING_BLOB = re.compile(_BLOB)
 _TRAILER = re.compile(r"(?:\s*\(fwd\))+$")
 _FORWARDED = re.compile(r"\[fwd:(.*)\]$")
+_ENCODED_WORD = r"=\?[^?\s]+\?[bq]\?[^?]*\?="
+_ENCODED = re.compile(rf"{_ENCODED_WORD}(?:\s+{_ENCODED_WORD})*", re.IGNORECASE)
 
 
 def base_subject(subject: str | None) -> str:
@@ -42,12 +44,11 @@ def _without_leaders(text: str) -> str:
 
 
 def _decoded(subject: str) -> str:
-    if "=?" not in subject:
-        return subject
+    return _ENCODED.sub(lambda words: _words(words[0]), subject) if "=?" in subject else subject
+
+
+def _words(encoded: str) -> str:
     try:
-        return "".join(
-            part if isinstance(part, str) else part.decode(charset or "ascii", "replace")
-            for part, charset in decode_header(subject)
-        )
+        return "".join(part.decode(charset or "ascii", "replace") for part, charset in decode_header(encoded))
     except (HeaderParseError, LookupError, ValueError):
-        return subject
+        return encoded

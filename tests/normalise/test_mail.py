@@ -96,6 +96,7 @@ def test_n17_content_key_takes_to_and_cc_sorted_and_never_bcc() -> None:
         ("[fwd: Re: [fwd: Offer]]", "offer"),
         ("[list]", "[list]"),
         ("=?utf-8?q?Re=3A_Angeb=C3=B6t?=", "angeböt"),
+        ("Für =?utf-8?q?M=C3=BCller?= =?utf-8?q?_%26?= Söhne", "für müller %26 söhne"),
         ("Tr: Enc: Odp: YNT: Rif: Sv: Vs: Res: Fw: x", "x"),
         ("Reply: x", "reply: x"),
         (None, ""),
