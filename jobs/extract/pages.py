@@ -71,12 +71,10 @@ def _by_line(data: bytes) -> tuple[list[Any], dict[str, Any]]:
         raise BadPage("the page ends too early")
     if head is None:
         raise BadPage("the page does not begin like a page")
-    records = []
-    for line in lines[opening + 1 : closing]:
-        text = line.strip()
-        text = text.removesuffix(b",").rstrip()
-        if text:
-            records.append(_record(text))
+    texts = [text for line in lines[opening + 1 : closing] if (text := line.strip())]
+    # The comma that ends a line is the separator, but for the last record's: that one belongs to the record.
+    between = [text.removesuffix(b",").rstrip() for text in texts[:-1]]
+    records = [_record(text) for text in between + texts[-1:] if text]
     return records, {**head, **tail}
 
 

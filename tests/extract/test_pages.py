@@ -35,6 +35,11 @@ def test_a_line_that_does_not_parse_is_one_rejected_record(links_first):
     assert rejects[0] == Reject("not_json", len(bad), hashlib.sha256(bad).hexdigest()) and len(rejects) == 2
 
 
+def test_the_comma_after_the_last_record_is_its_own():
+    found = parse(page(b'{"id":1},', b'{"id":2},'), ORIGIN)
+    assert [record.reason for record in found.records] == ["not_json", "not_json"]
+
+
 def test_a_link_inside_a_broken_record_is_not_taken():
     evil = b'{"id": 1, "@odata.nextLink": "https://graph.example/evil", "x": '
     assert parse(page(evil), ORIGIN).next == "/v1.0/x?$skiptoken=a%2Fb"
