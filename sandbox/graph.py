@@ -146,7 +146,7 @@ class Graph:
         return entity(f"{request.origin}{ROOT}/$metadata#users/$entity", body)
 
     def _settings(self, request: Request, user: str) -> Reply:
-        given = orjson.loads(self.tenant.users.get(user, self.tenant.step).raw).get("mailboxSettings")
+        given = self.tenant.users.get(user, self.tenant.step).values().get("mailboxSettings")
         zone = self.tenant.description.get("time_zone", "UTC")
         settings = {"userPurpose": "user", "timeZone": zone, **(given if isinstance(given, dict) else {})}
         return entity(f"{request.origin}{ROOT}/$metadata#users('{user}')/mailboxSettings", orjson.dumps(settings))
@@ -179,8 +179,8 @@ class Graph:
         hidden_too = (here.option("includeHiddenFolders") or "").lower() == "true"
         rows: list[Any] = [
             record
-            for record in held.values()
-            if (hidden_too or record.index["isHidden"] is not True) and _is_below(record, above, held)
+            for name, record in held.items()
+            if (hidden_too or record.index["isHidden"] is not True) and _is_below(name, above, held)
         ]
         if above is None:
             rows += box.folders.broken_between(-1, here.until)
@@ -205,7 +205,7 @@ class Graph:
         selected = names(here.option("$select"))
 
         def write(row: Record) -> bytes:
-            name = orjson.loads(row.raw)["id"]
+            name = row.values()["id"]
             more = {"childFolderCount": children[name]} if selected is None or "childFolderCount" in selected else None
             return project(row, lambda key: _kept(key, selected, NOT_SHOWN), more)
 
@@ -425,9 +425,17 @@ def _reason(held: Collection, name: str, here: Token) -> str:
     return next(found, "deleted")
 
 
-def _is_below(record: Record, above: str | None, held: dict[str, Record]) -> bool:
-    parent = record.index["parentFolderId"]
-    return parent == above if above is not None else parent not in held
+def _is_below(name: str, above: str | None, held: dict[str, Record]) -> bool:
+    """Whether a folder lies in `above`, or without one at the top: no folder above it, or itself."""
+    current = held[name].index["parentFolderId"]
+    if above is not None:
+        return current == above
+    seen = {name}
+    top = current not in held
+    while current in held and current not in seen:
+        seen.add(current)
+        current = held[current].index["parentFolderId"]
+    return top or current == name
 
 
 def _kept(key: str, selected: frozenset[str] | None, left_out: set[str]) -> bool:
@@ -451,7 +459,7 @@ def _message_writer(selected: frozenset[str] | None, properties: list[str] | Non
     def write(row: Record) -> bytes:
         if properties is None:
             return project(row, keep)
-        found = _extended(orjson.loads(row.raw), properties)
+        found = _extended(row.values(), properties)
         return project(row, keep, {"singleValueExtendedProperties": found} if found else None)
 
     return write

@@ -4,12 +4,13 @@ Lines stay bytes. A collection is one `.jsonl` file and its continuations in the
 """
 
 import gzip
+import json
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -74,12 +75,32 @@ class Record:
         self.index = index
         self.span: Window | None = None
 
+    def values(self) -> dict[str, Any]:
+        """Its values by key."""
+        return parsed(self.raw) or {}
+
     def columns(self) -> dict[str, msgspec.Raw] | None:
         """Its values by key, each in the bytes of the file; None where they cannot be taken apart."""
         try:
             return msgspec.json.decode(self.raw, type=ROW_TYPE)
         except msgspec.DecodeError:
             return None
+
+
+def parsed(line: bytes) -> dict[str, Any] | None:
+    """The JSON object in a line, None where it holds none. Halves of surrogate pairs are JSON, and stay."""
+    try:
+        values = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        try:
+            values = json.loads(line, parse_constant=_no_number)
+        except (ValueError, RecursionError):
+            return None
+    return values if isinstance(values, dict) else None
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(name)
 
 
 class Collection:
@@ -133,11 +154,8 @@ class Collection:
     def _apply(self, step: int, file: Path) -> None:
         self.touched.append({})
         for line in _lines(file):
-            try:
-                values = orjson.loads(line)
-            except orjson.JSONDecodeError:
-                values = None
-            if not isinstance(values, dict):
+            values = parsed(line)
+            if values is None:
                 self.broken.append((step, line))
                 continue
             removed = values.get("@removed")
@@ -145,7 +163,7 @@ class Collection:
             if not isinstance(name, str) or not name:
                 self.broken.append((step, line))
                 continue
-            name = name.lower() if self.fold else name
+            name = name.strip().strip("{}").lower() if self.fold else name
             if removed is not None:
                 if isinstance(removed, dict) and isinstance(removed.get("reason"), str):
                     self.reasons[name, step] = removed["reason"]
@@ -153,9 +171,9 @@ class Collection:
                 continue
             older = self.get(name, step) if self.merge else None
             raw = line
-            if older is not None and (merged := _merged(older.raw, line)) is not None:
-                raw = merged
-                values = orjson.loads(raw)
+            if older is not None:
+                raw = _merged(older.raw, line)
+                values = parsed(raw) or {}
             self._put(name, step, Record(raw, {column: _indexed(column, values.get(column)) for column in self.index}))
 
     def _put(self, name: str, step: int, record: Record | None) -> None:
@@ -175,11 +193,11 @@ def _indexed(column: str, value: Any) -> Any:
     return None if isinstance(value, list | dict) and column not in STRUCTURED else value
 
 
-def _merged(older: bytes, newer: bytes) -> bytes | None:
+def _merged(older: bytes, newer: bytes) -> bytes:
     try:
         return msgspec.json.encode({**msgspec.json.decode(older, type=ROW_TYPE), **msgspec.json.decode(newer, type=ROW_TYPE)})
     except msgspec.DecodeError:
-        return None
+        return json.dumps({**(parsed(older) or {}), **(parsed(newer) or {})}).encode()
 
 
 def _lines(file: Path) -> Iterator[bytes]:
@@ -262,14 +280,15 @@ class Mailbox:
     def home_of_broken_lines(self, step: int) -> str | None:
         """The folder whose pages carry message lines without a readable id: the inbox, else the first folder."""
         folders = self.folders.at(step)
-        inbox = (name for name, record in folders.items() if record.index["wellKnownName"] == "inbox")
+        inbox = (name for name, record in folders.items() if str(record.index["wellKnownName"]).lower() == "inbox")
         return next(inbox, next(iter(folders), None))
 
     def folder(self, name: str, step: int) -> str | None:
         """The id of the folder that answers to an id or a well-known name; None when there is none."""
         if self.folders.get(name, step) is not None:
             return name
-        known = (i for i, record in self.folders.at(step).items() if record.index["wellKnownName"] == name.lower())
+        held = self.folders.at(step).items()
+        known = (i for i, record in held if str(record.index["wellKnownName"]).lower() == name.lower())
         return next(known, None)
 
     def path(self, folder: str, step: int) -> list[str]:
@@ -318,7 +337,8 @@ def in_view(record: Record, window: Window) -> bool:
     if record.index["type"] == "seriesMaster":
         return False
     if record.span is None:
-        start, end = instant(record.index["start"], -1), instant(record.index["end"], 1)
+        start = instant(record.index["start"], -1)
+        end = instant(record.index["end"], 1) or instant(record.index["start"], 1)
         record.span = (start or datetime.min.replace(tzinfo=UTC), end or datetime.max.replace(tzinfo=UTC))
     return record.span[0] < window[1] and record.span[1] > window[0]
 
@@ -334,11 +354,20 @@ def instant(value: Any, slack: int = 0) -> datetime | None:
             return at.astimezone(UTC)
         if zone in ("UTC", "tzone://Microsoft/Utc"):
             return at.replace(tzinfo=UTC)
-        with suppress(KeyError, TypeError, ValueError, OSError):
-            return at.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+        if (known := _zone(zone if isinstance(zone, str) else None)) is not None:
+            return at.replace(tzinfo=known).astimezone(UTC)
         return at.replace(tzinfo=UTC) + slack * UNKNOWN_ZONE_SLACK
     except (ValueError, OverflowError):
         return None
+
+
+@cache
+def _zone(name: str | None) -> tzinfo | None:
+    with suppress(KeyError, TypeError, ValueError, OSError):
+        return ZoneInfo(name or "")
+    from jobs.normalise.times import zone  # Windows names are rare here, and reading them is slow to start.
+
+    return zone(name)
 
 
 @dataclass
@@ -454,7 +483,7 @@ class Tenant:
             records = {name: held[name] for name in self.mailbox(user).view(self.step, window)}
         else:
             raise ValueError(f"no records are kept for the stream {stream}")
-        return {name: orjson.loads(record.raw) for name, record in records.items()}
+        return {name: record.values() for name, record in records.items()}
 
     def _step_folders(self) -> list[Path]:
         changes = self.folder / "changes"

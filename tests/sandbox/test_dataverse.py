@@ -112,3 +112,10 @@ def test_whoami_definitions_and_unknown_tables(tmp_path: Path) -> None:
     reply = http.get(f"{API}/nothings")
     assert reply.status_code == 404 and reply.json()["error"]["code"] == "0x80060888"
     assert http.post(f"{API}/accounts").status_code == 405
+
+
+def test_n13_one_guid_in_any_spelling_is_one_record(tmp_path: Path) -> None:
+    rows = [account(1), {**account(1, name="Renamed"), "accountid": f"{{{ONE.upper()}}}"}, account(2)]
+    rows.append({"id": f"{{{TWO}}}", "@removed": {"reason": "deleted"}})
+    _, http = client(write(tmp_path, {"dataverse/accounts.jsonl": rows}))
+    assert [row["name"] for row in round_of(http, f"{API}/accounts", TRACKED)[0]] == ["Renamed"]

@@ -100,6 +100,28 @@ def test_g2_broken_lines_are_served_once_as_they_stand_each_on_its_own_line(tmp_
     assert http.get(link).content.split(b"\n")[1:2] == [b"{later"]
 
 
+def test_g2_a_line_with_half_a_surrogate_pair_is_served_in_its_own_folder(tmp_path: Path) -> None:
+    half = '{"id": "b", "parentFolderId": "Sent", "subject": "cut \\ud83d"}'
+    partial = '{"id": "b", "isDraft": false}'
+    _, http = client(write(tmp_path, mailbox([message("a", "Inbox"), half, partial])))
+    assert ids(round_of(http, delta())[0]) == ["a"]
+    assert b'"isDraft": false' in http.get(delta("Sent")).content
+    listed = f"{GRAPH}/mailFolders/Sent/messages?$expand=singleValueExtendedProperties($filter=id eq 'String 0x1042')"
+    assert http.get(listed).status_code == 200
+
+
+def test_n14_folders_above_themselves_are_listed_and_names_are_known_in_any_case(tmp_path: Path) -> None:
+    folders = [
+        {"id": "Self", "parentFolderId": "Self", "wellKnownName": "JunkEmail"},
+        {"id": "A", "parentFolderId": "B"},
+        {"id": "B", "parentFolderId": "A"},
+        {"id": "Below", "parentFolderId": "B"},
+    ]
+    _, http = client(write(tmp_path, mailbox([], folders=folders)))
+    assert ids(round_of(http, f"{GRAPH}/mailFolders")[0]) == ["Self", "A", "B"]
+    assert page(http, f"{GRAPH}/mailFolders/junkemail")["id"] == "Self"
+
+
 def test_folders_hide_well_known_names_and_hidden_ones_unless_asked(tmp_path: Path) -> None:
     folders = [
         *FOLDERS,
@@ -179,6 +201,12 @@ def test_n36_calendar_view_shows_what_overlaps_and_no_masters(tmp_path: Path) ->
             "start": {"dateTime": "2026-07-01T01:00:00", "timeZone": "Europe/Berlin"},
             "end": {"dateTime": "2026-07-01T02:00:00", "timeZone": "Europe/Berlin"},
         },
+        {
+            "id": "windows zone",
+            "start": {"dateTime": "2026-07-01T02:00:00", "timeZone": "W. Europe Standard Time"},
+            "end": {"dateTime": "2026-07-01T03:00:00", "timeZone": "W. Europe Standard Time"},
+        },
+        {"id": "endless", "start": {"dateTime": "2026-05-31T23:00:00", "timeZone": ""}},
         event("master", "2026-06-10T10:00:00", "2026-06-10T11:00:00", type="seriesMaster"),
         event("occurrence", "2026-06-11T10:00:00", "2026-06-11T11:00:00", type="occurrence", seriesMasterId="master"),
     ]
