@@ -65,7 +65,10 @@ class Reference:
         parties = self.parties[activity["activity_id"], key]
         known = self.known.get(row["address"], {})
         ours = known.get("side") == "us" or any(t in ("systemuser", "team", "queue") for t, _ in parties)
-        named = {t: sorted(self._of(t, i)[1] for x, i in parties if x == t and (t, i) in self.master) for t in ("contact", "lead", "account")}
+        named = {
+            t: sorted(self._of(t, i)[1] for x, i in parties if x == t and (t, i) in self.master)
+            for t in ("contact", "lead", "account")
+        }
         if ours:
             users = sorted(i for t, i in parties if t == "systemuser" and i in self.users)
             user = users[0] if users else known.get("user_id")
@@ -74,7 +77,9 @@ class Reference:
             person = next(((t, named[t][0]) for t in named if named[t]), None)
             if person is None:
                 person = next(((t, known[f"{t}_id"]) for t in named if known.get(f"{t}_id")), ("address", key))
-        matches = {self._of(t, i) for t, i in parties if t in named} | {m for m in self.addresses.get(row["address"], ()) if row["address"]}
+        matches = {self._of(t, i) for t, i in parties if t in named} | {
+            m for m in self.addresses.get(row["address"], ()) if row["address"]
+        }
         return {"side": "us" if ours else "them", "person": person, "role": row["role"], "response": row["response"],
                 "matches": matches, "domain": known.get("domain"), "team": [i for t, i in parties if t == "team"]}  # fmt: skip
 
@@ -104,7 +109,9 @@ class Reference:
         leader = next((p["side"] for p in people if p["role"] in ("sender", "organizer")), None)
         if kind == "meeting" and leader is None and a["source_systems"] == ["dataverse"]:
             leader = "us"
-        by = {"email": leader, "meeting": leader, "phone_call": "them" if a["direction"] == "incoming" else "us", "task": "us"}[kind]
+        by = {"email": leader, "meeting": leader, "phone_call": "them" if a["direction"] == "incoming" else "us", "task": "us"}[
+            kind
+        ]
         return {**a, "people": people, "by": by, "status": self._status(a), "machine": a["is_automated"] or a["is_bulk"],
                 "regarding": self._of(a["regarding_type"], a["regarding_id"]) if a["regarding_id"] else None}  # fmt: skip
 
@@ -157,7 +164,11 @@ class Reference:
             self.people_of[record] = people
 
     def _customers(self, deal: dict) -> set[Record]:
-        named = [("contact", deal["parentcontactid"]), ("account", deal["parentaccountid"]), (deal["customerid_type"], deal["customerid"])]
+        named = [
+            ("contact", deal["parentcontactid"]),
+            ("account", deal["parentaccountid"]),
+            (deal["customerid_type"], deal["customerid"]),
+        ]
         return {self._of(t, i) for t, i in named if t and i}
 
     def _closed(self, deal: dict) -> date | None:
@@ -235,7 +246,8 @@ class Reference:
                                  ("link_click_rate", followed, "link_click_count"), ("email_reply_rate", followed, "reply_count")):  # fmt: skip
             m[name] = sum(a[column] >= 1 for a in of) / len(of) if of else None
         m["emails_excluded"] = sum(
-            a["machine"] and a["status"] == "completed" and (start is None or a["occurred_at"] >= start) for a in self._linked(record)
+            a["machine"] and a["status"] == "completed" and (start is None or a["occurred_at"] >= start)
+            for a in self._linked(record)
         )
         return m
 

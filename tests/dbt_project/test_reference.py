@@ -11,14 +11,27 @@ from jobs.settings import Settings
 from tests.dbt_project import world
 from tests.dbt_project.reference import RECORDS, Reference
 
-SELECTED = ["+kpi_contact", "+kpi_account", "+kpi_opportunity", "+kpi_lead", "+kpi_window", "+relationship_activity_daily", "activity"]
+SELECTED = [
+    "+kpi_contact",
+    "+kpi_account",
+    "+kpi_opportunity",
+    "+kpi_lead",
+    "+kpi_window",
+    "+relationship_activity_daily",
+    "activity",
+]
 KPI_KEYS = {kind: f"{kind}_id" for kind in RECORDS}
 
 
 def run(rows: world.World, home: Path, **variables) -> duckdb.DuckDBPyConnection:
     """Build the models on a world; returns a connection to the warehouse."""
     manifest = world.write(rows, home / "lake")
-    given = {"as_of": world.AS_OF.isoformat(), "reporting_timezone": world.ZONE, "holidays": world.HOLIDAYS, "snapshot": str(manifest)}
+    given = {
+        "as_of": world.AS_OF.isoformat(),
+        "reporting_timezone": world.ZONE,
+        "holidays": world.HOLIDAYS,
+        "snapshot": str(manifest),
+    }
     build.dbt(["run", "--select", *SELECTED], home / "world.duckdb", Settings(home=home, dbt_target="ci"), {**given, **variables})
     con = duckdb.connect(str(home / "world.duckdb"), read_only=True)
     con.execute("set timezone = 'UTC'")
@@ -27,7 +40,7 @@ def run(rows: world.World, home: Path, **variables) -> duckdb.DuckDBPyConnection
 
 @pytest.fixture(scope="module")
 def rows() -> world.World:
-    return world.world(seed=11)
+    return world.world(seed=21)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +67,9 @@ def shuffled(rows, tmp_path_factory):
 
 
 def test_links(built, reference):
-    found = built.execute("select activity_id, record_type, record_id, link_reason, is_counted from activity_record_link").fetchall()
+    found = built.execute(
+        "select activity_id, record_type, record_id, link_reason, is_counted from activity_record_link"
+    ).fetchall()
     assert {row[:3]: row[3:] for row in found} == reference.links
     assert {reason for reason, _ in reference.links.values()} == {"regarding", "participant", "stakeholder", "domain"}
 
@@ -89,13 +104,21 @@ def test_daily(built, reference):
 
 
 def test_order_of_rows_and_unrelated_activities_change_nothing(built, shuffled):
-    for mart in ("activity", "activity_record_link", "kpi_window", *(f"kpi_{kind}" for kind in RECORDS), "relationship_activity_daily"):
+    for mart in (
+        "activity",
+        "activity_record_link",
+        "kpi_window",
+        *(f"kpi_{kind}" for kind in RECORDS),
+        "relationship_activity_daily",
+    ):
         assert _rows(built, mart) == _rows(shuffled, mart), mart
 
 
 def test_people_of_an_account_come_from_its_contacts(built):
     """An account links by its contacts, itself, its domain or regarding: by people it counts no more than these have together."""
-    by_people = "select activity_id, record_id from activity_record_link where record_type = 'account' and link_reason = 'participant'"
+    by_people = (
+        "select activity_id, record_id from activity_record_link where record_type = 'account' and link_reason = 'participant'"
+    )
     stray = built.execute(f"""
         with linked as ({by_people})
         select linked.* from linked

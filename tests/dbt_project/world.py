@@ -64,7 +64,9 @@ def _records(random: Random) -> World:
     contacts = [record("contact", n, fullname=f"C{n}", master_id=f"contact{n}") for n in range(18)]
     contacts[17].update(merged=True, masterid="contact0", master_id="contact0")
     for contact in contacts:
-        kind, id_ = random.choice([("account", f"account{random.randrange(7)}"), ("account", "account0"), ("contact", "contact1"), (None, None)])
+        kind, id_ = random.choice(
+            [("account", f"account{random.randrange(7)}"), ("account", "account0"), ("contact", "contact1"), (None, None)]
+        )
         contact.update(parentcustomerid=id_, parentcustomerid_type=kind)
     for account in accounts:
         contact = random.choice([None, "contact17", f"contact{random.randrange(18)}"])
@@ -78,12 +80,20 @@ def _records(random: Random) -> World:
             deal["actualclosedate"] = AS_OF.date() - timedelta(days=random.choice([-1, 0, 1, 5, 60, 200]))
         for _ in range(random.choice([0, 0, 1, 2])):
             closes.append({"activityid": f"k{len(closes)}", "opportunityid": deal["opportunityid"], "actualend": _when(random)})
-        kind, id_ = random.choice([("account", "account0"), ("contact", f"contact{random.randrange(18)}"), (None, "lost"), (None, None)])
+        kind, id_ = random.choice(
+            [("account", "account0"), ("contact", f"contact{random.randrange(18)}"), (None, "lost"), (None, None)]
+        )
         deal.update(customerid=id_, customerid_type=kind)
         deal["parentcontactid"] = random.choice([None, "contact17", f"contact{random.randrange(18)}"])
         deal["parentaccountid"] = random.choice([None, "account6", f"account{random.randrange(7)}"])
         deals.append(deal)
-    return {"crm_account": accounts, "crm_contact": contacts, "crm_lead": leads, "crm_opportunity": deals, "crm_opportunityclose": closes}
+    return {
+        "crm_account": accounts,
+        "crm_contact": contacts,
+        "crm_lead": leads,
+        "crm_opportunity": deals,
+        "crm_opportunityclose": closes,
+    }
 
 
 def _addresses(random: Random, rows: World) -> World:
@@ -91,7 +101,7 @@ def _addresses(random: Random, rows: World) -> World:
     for kind in ("contact", "lead", "account"):
         for record in rows[f"crm_{kind}"]:
             for _ in range(random.choice([0, 1, 1, 2])):
-                owned.append((kind, record["master_id"], random.choice([*EXTERNAL, *EXTERNAL, "u0@home.example"])))
+                owned.append((kind, record["master_id"], random.choice([*EXTERNAL[:12] * 3, *EXTERNAL, "u0@home.example"])))
     owned = sorted(set(owned))
     people = []
     for address in EXTERNAL + INTERNAL:
@@ -128,7 +138,16 @@ def _connection(random: Random, n: int, rows: World) -> Row:
 
 def _edge(random: Random, rows: World) -> datetime | None:
     deal = random.choice(rows["crm_opportunity"])
-    choices = [_when(random), _when(random), _when(random), AS_OF - 30 * DAY, AS_OF - 90 * DAY, AS_OF - 7 * DAY, AS_OF, AS_OF + DAY]
+    choices = [
+        _when(random),
+        _when(random),
+        _when(random),
+        AS_OF - 30 * DAY,
+        AS_OF - 90 * DAY,
+        AS_OF - 7 * DAY,
+        AS_OF,
+        AS_OF + DAY,
+    ]
     if deal.get("createdon"):
         choices.append(deal["createdon"] - 14 * DAY)
     if deal.get("actualclosedate"):
@@ -142,6 +161,9 @@ def add_activity(random: Random, rows: World, activity_id: str, people: list[str
     """One more random activity among `people` (addresses), by default among everybody."""
     kind = random.choice(["email", "email", "email", "email", "meeting", "phone_call", "task"])
     start = _edge(random, rows)
+    among, thread = people, activity_id
+    if kind == "email" and people is None and start and random.random() < 0.85:
+        thread, start, among = _thread(random)
     minutes = random.choice([0.0, 10.0, 30.0, 50 / 3, 1439.0, 1440.0])
     end = start + timedelta(minutes=minutes) if start and kind == "meeting" else start
     regarding = random.choice([
@@ -164,17 +186,30 @@ def add_activity(random: Random, rows: World, activity_id: str, people: list[str
            for c in ("open_count", "link_click_count", "attachment_count", "attachment_open_count", "reply_count")},
     })  # fmt: skip
     if kind == "email":
-        rows["activity_thread"].append({"activity_id": activity_id, "thread_id": f"thread{random.randrange(90)}" if people is None else activity_id})
-    _add_participants(random, rows, activity_id, kind, systems, people)
+        rows["activity_thread"].append({"activity_id": activity_id, "thread_id": thread})
+    _add_participants(random, rows, activity_id, kind, systems, among)
 
 
-def _add_participants(random: Random, rows: World, activity_id: str, kind: str, systems: list[str], people: list[str] | None) -> None:
+def _thread(random: Random) -> tuple[str, datetime, list[str]]:
+    """A thread, a time in it, and the people who write it."""
+    name = f"thread{random.randrange(60)}"
+    habit = Random(name)
+    later = random.choice([0.0, 1 / 24, 1 / 3, 2.0, 7.0, 30.0, 45.0, random.random() * 9])
+    at = _when(habit) + later * DAY + timedelta(seconds=random.choice([0, 0, 1, 3600]))
+    return name, at.replace(microsecond=0), habit.sample(EXTERNAL[:12], 2) + habit.sample(INTERNAL, 2)
+
+
+def _add_participants(
+    random: Random, rows: World, activity_id: str, kind: str, systems: list[str], people: list[str] | None
+) -> None:
     def participant(role: str, address: str | None, party: tuple[str, str] | None = None) -> None:
         response = random.choice(["accepted", "declined", "none", "tentative"]) if kind == "meeting" else None
         rows["activity_participant"].append({"activity_id": activity_id, "address": address, "role": role, "response": response,
                                              "party_id": party[1] if party and address is None else None})  # fmt: skip
         if party:
-            rows["activity_party"].append({"activity_id": activity_id, "address": address, "party_type": party[0], "party_id": party[1]})
+            rows["activity_party"].append(
+                {"activity_id": activity_id, "address": address, "party_type": party[0], "party_id": party[1]}
+            )
 
     if kind in ("task", "phone_call") and random.random() < 0.9:
         owner = random.choice([*USERS, *TEAMS])
@@ -185,12 +220,17 @@ def _add_participants(random: Random, rows: World, activity_id: str, kind: str, 
     taken = {f"{p['address']}" for p in rows["activity_participant"][-1:] if p["activity_id"] == activity_id}
     pool = [a for a in (people or [*EXTERNAL[:20], *INTERNAL, *INTERNAL, *EXTERNAL]) if a not in taken]
     chosen = list(dict.fromkeys(random.choices(pool, k=random.choice([1, 2, 2, 3, 5]))))
+    chance = 0.4 if people is None else 0.0
     leading = {"email": "sender", "meeting": "organizer"}.get(kind) if random.random() < 0.93 else None
     for n, address in enumerate(chosen):
-        party = _party(random, address) if "dataverse" in systems and people is None and random.random() < 0.4 else None
+        party = _party(random, address) if "dataverse" in systems and random.random() < chance else None
         participant(leading if leading and n == 0 else random.choice(ROLES[kind]), address, party)
     if "dataverse" in systems and people is None and random.random() < 0.2:
-        participant(random.choice(ROLES[kind][:3]), None, random.choice([("contact", f"contact{random.randrange(20)}"), ("queue", "q"), ("systemuser", "gone")]))
+        participant(
+            random.choice(ROLES[kind][:3]),
+            None,
+            random.choice([("contact", f"contact{random.randrange(20)}"), ("queue", "q"), ("systemuser", "gone")]),
+        )
 
 
 def _party(random: Random, address: str) -> tuple[str, str]:
