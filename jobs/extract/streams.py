@@ -20,6 +20,7 @@ from jobs.extract.pages import Reject
 from jobs.settings import Settings
 
 RESTARTS = 8
+SLIDE_DAYS = 7
 
 Progress = Callable[..., None]
 """Called as progress(done, total, note) with streams done, streams known so far, and a few words."""
@@ -144,7 +145,7 @@ class Reader:
             try:
                 await self._rounds(stream, log)
             except StreamFailed as error:
-                await asyncio.to_thread(log.flush)
+                await _flushed(log)
                 if error.status == 404 and stream.is_gone is not None and await stream.is_gone(self.access(stream)):
                     parking.retire(log.folder, self.source, stream.name, "it no longer exists at the source", self.timing.now())
                     return True
@@ -242,11 +243,11 @@ class Reader:
                 if body.next is None:
                     break
                 if log.is_full:
-                    await asyncio.to_thread(log.flush)
+                    await _flushed(log)
                 number += 1
         finally:
             await _abandon(coming)
-        await asyncio.to_thread(log.flush)
+        await _flushed(log)
 
     def _land(
         self, stream: Stream, log: StreamLog, records: Iterable[Any], history: date | None
@@ -279,9 +280,9 @@ class Reader:
     @staticmethod
     def _is_before(history: date, record: Record, name: str, log: StreamLog) -> bool:
         """Whether mail is too old to be landed; a partial row without its time is when its message never was."""
-        if "receivedDateTime" not in record:
+        text = record.get("receivedDateTime")
+        if text is None and "receivedDateTime" not in record and "internetMessageId" not in record:
             return name not in log.known_ids
-        text = record["receivedDateTime"]
         try:
             at = datetime.fromisoformat(text)
         except (TypeError, ValueError):
@@ -294,7 +295,7 @@ class Reader:
         rows, counts, _ = self._land(stream, log, records, None)
         counts |= {"unknown_keys": dict(stream.filter.unknown), **facts}
         log.append(Page(this, 0, rows, counts, None, "none", self.timing.now()))
-        await asyncio.to_thread(log.flush)
+        await _flushed(log)
         self._count(rows, counts)
 
     def _count(self, rows: list[Row], facts: dict[str, Any]) -> None:
@@ -305,9 +306,6 @@ class Reader:
         for reason, count in facts["dropped"].items():
             self.report.dropped[reason] = self.report.dropped.get(reason, 0) + count
         self._tell()
-
-
-SLIDE_DAYS = 7
 
 
 def history_start(first_load_days: int, log: StreamLog, this: Round) -> date | None:
@@ -325,6 +323,17 @@ def _removal(stream: Stream, record: Record) -> Row:
     reason = removed.get("reason") if isinstance(removed, dict) else record.get("reason")
     payload = orjson.dumps({"reason": reason}) if reason in ("deleted", "changed") else None
     return "remove", name.strip().strip("{}").lower() if stream.filter.fold else name, payload
+
+
+async def _flushed(log: StreamLog) -> None:
+    """Make the buffered pages durable; a run that is cancelled meanwhile waits for the file, since the lock goes with the task."""
+    writing = asyncio.ensure_future(asyncio.to_thread(log.flush))
+    try:
+        await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        with suppress(Exception):
+            await writing
+        raise
 
 
 async def _abandon(task: asyncio.Task[Any]) -> None:

@@ -1,6 +1,7 @@
 """Compaction: fewer files, the same log, whenever it dies."""
 
 import os
+import shutil
 
 import pytest
 
@@ -12,21 +13,23 @@ from tests.extract.test_recovery import Crash
 from tests.extract.world import World, account, assert_holds_the_tenant, guid
 
 
-@pytest.fixture
-def world(tmp_path):
-    world = World(tmp_path, {"dataverse/accounts.jsonl": [account(1)]})
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory):
+    """A world after thirteen runs, each of which landed a file a stream."""
+    world = World(tmp_path_factory.mktemp("grown"), {"dataverse/accounts.jsonl": [account(1)]})
     world.crm("accounts", "contacts")
     for number in range(12):
-        world.step(
-            {
-                "dataverse/accounts.jsonl": [
-                    account(number % 5, name=f"v{number}"),
-                    {"id": guid(number % 3), "@removed": {"reason": "deleted"}},
-                ]
-            }
-        )
+        gone = {"id": guid(number % 3), "@removed": {"reason": "deleted"}}
+        world.step({"dataverse/accounts.jsonl": [account(number % 5, name=f"v{number}"), gone]})
         world.crm("accounts", "contacts")
     return world
+
+
+@pytest.fixture
+def world(grown, tmp_path, monkeypatch):
+    """The grown world with a home of its own."""
+    monkeypatch.setattr(grown, "home", shutil.copytree(grown.home, tmp_path / "home"))
+    return grown
 
 
 def test_compaction_merges_files_and_changes_no_row(world):

@@ -141,8 +141,9 @@ class World:
 
     @property
     def settings(self) -> Settings:
-        if self._settings is None or self._settings[0] != self.given:
-            self._settings = dict(self.given), settings(self.home, **self.given)
+        wanted = {"home": self.home, **self.given}
+        if self._settings is None or self._settings[0] != wanted:
+            self._settings = wanted, settings(**wanted)
         return self._settings[1]
 
     def connection(self, part: str) -> Connection:
