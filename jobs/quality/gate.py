@@ -75,13 +75,13 @@ def _views(con: duckdb.DuckDBPyConnection, marts: dict[str, Mart], context: RunC
     for mart in marts.values():
         where = ""
         if mart.partition == "as_of_date":
-            where = f" WHERE as_of_date = DATE {literal(context.as_of_date)}"
+            where = f" WHERE coalesce(as_of_date = DATE {literal(context.as_of_date)}, true)"
         elif (
             mart.partition
             and published
             and (known := [literal(f.stem) for f in published.mart_files(mart.name) if f.stem != "empty"])
         ):
-            where = f" WHERE CAST({quote(mart.partition)} AS VARCHAR) NOT IN ({', '.join(known)})"
+            where = f" WHERE coalesce(CAST({quote(mart.partition)} AS VARCHAR) NOT IN ({', '.join(known)}), true)"
         con.execute(f"CREATE VIEW {mart.schema}.{quote(mart.name)} AS FROM candidate.{mart.schema}.{quote(mart.name)}{where}")
     lake = con.execute(
         "SELECT table_name FROM information_schema.tables WHERE table_catalog = 'candidate' AND table_schema = 'lake'"
@@ -122,6 +122,9 @@ def _validate(
     try:
         for done, suite in enumerate(suites):
             progress(done, len(suites), suite.name)
+            if not _exists(con, suite):
+                outcomes.update({(suite.name, e.name): (False, "there is no such table") for e in suite.expectations})
+                continue
             asset = source.add_table_asset(suite.name, table_name=suite.table, schema_name=suite.schema)
             configured = gx.ExpectationSuite(suite.name, expectations=[e.configuration() for e in suite.expectations])
             definition = gx.ValidationDefinition(
@@ -137,6 +140,14 @@ def _validate(
     finally:
         unshare(context.run_id)
     return outcomes
+
+
+def _exists(con: duckdb.DuckDBPyConnection, suite: Suite) -> bool:
+    found = con.execute(
+        "SELECT 1 FROM information_schema.tables WHERE table_catalog = current_database() AND table_schema = ? AND table_name = ?",
+        [suite.schema, suite.table],
+    )
+    return found.fetchone() is not None
 
 
 def _trouble(exceptions: dict[str, Any]) -> str:
