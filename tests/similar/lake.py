@@ -13,8 +13,8 @@ SOURCES = PROJECT_ROOT / "dbt_project" / "models" / "staging" / "lake" / "_lake_
 Rows = dict[str, list[dict[str, Any]]]
 
 
-def write_lake(home: Path, tables: Rows) -> None:
-    """Write a snapshot with `tables`; the others are empty."""
+def write_lake(home: Path, tables: Rows, deal_columns: dict[str, str] | None = None) -> None:
+    """Write a snapshot with `tables`; the others are empty. `deal_columns`: further columns of crm_opportunity and their types."""
     root = home / "lake" / "normalised"
     root.mkdir(parents=True, exist_ok=True)
     source = yaml.safe_load(SOURCES.read_text())["sources"][0]
@@ -23,6 +23,7 @@ def write_lake(home: Path, tables: Rows) -> None:
         con.execute("SET TimeZone = 'UTC'")
         for table in source["tables"]:
             name, columns = table["name"], {c["name"]: c["data_type"] for c in table["columns"]}
+            columns |= (deal_columns or {}) if name == "crm_opportunity" else {}
             con.execute(f"CREATE TABLE {name} ({', '.join(f'{c} {t}' for c, t in columns.items())})")
             for row in tables.get(name, []):
                 con.execute(f"INSERT INTO {name} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", list(row.values()))

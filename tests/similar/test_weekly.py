@@ -65,11 +65,12 @@ def rows(path: Path, columns: str, where: str = "true") -> list[tuple]:
 class Warehouse:
     """A home with a lake, and dbt on its scratch warehouse."""
 
-    def __init__(self, home: Path, world: World) -> None:
+    def __init__(self, home: Path, world: World, extra: tuple[dict[str, str], ...] = ()) -> None:
         self.home = home
-        self.settings = Settings(home=home, replayed_tenant=True, _env_file=None)
+        self.settings = Settings(home=home, replayed_tenant=True, similarity_attributes=list(extra), _env_file=None)
         self.path = home / "warehouse" / "scratch.duckdb"
-        write_lake(home, world.tables)
+        types = {"number": "double", "category": "varchar"}
+        write_lake(home, world.tables, {a["name"]: types[a["kind"]] for a in extra})
 
     def dbt(self, args: list[str], variables: dict) -> None:
         build.dbt(args, self.path, self.settings, build.dbt_vars(self.settings, **variables))
@@ -207,9 +208,13 @@ def test_g14_thresholds_are_vars_of_the_project_and_overridden_by_settings(tmp_p
         Rules.of(Settings(home=tmp_path, dbt_vars={"similar_top": 0}, _env_file=None))
 
 
-def test_no_deals_at_all(tmp_path):
-    empty = Warehouse(tmp_path, World())
+def test_s3_extra_attributes_with_no_deals_at_all(tmp_path):
+    extra = ({"name": "new_region", "kind": "category"}, {"name": "new_seats", "kind": "number"})
+    empty = Warehouse(tmp_path, World(), extra)
     compute_week(WEEK, empty.settings, empty.path, empty.dbt)
     with duckdb.connect(str(empty.path)) as con:
         assert con.sql("SELECT count(*) FROM intermediate.int_similar_week_won_deal").fetchone() == (0,)
-        assert con.sql("SELECT count(*) FROM intermediate.int_similar_week_deal_attribute").fetchone() == (8,)
+        names = {name for (name,) in con.sql("SELECT attribute FROM intermediate.int_similar_week_deal_attribute").fetchall()}
+        assert len(names) == 10
+        assert {"new_region", "new_seats"} < names
+        assert {"new_region", "new_seats"} < set(con.sql("FROM intermediate.int_similar_attribute").columns)

@@ -23,6 +23,9 @@ with deal as (
 
 select
     deal.opportunityid as opportunity_id,
+    {% for attribute in var('similarity_attributes') -%}
+    deal.{{ attribute.name }},
+    {% endfor -%}
     deal.state,
     deal.created_at,
     deal.close_date,
@@ -41,9 +44,6 @@ select
     deal.transactioncurrencyid_label as currency_label,
     deal.business_unit_id as owner_business_unit,
     coalesce(business_unit.name, deal.owningbusinessunit_label) as owner_business_unit_label
-    {%- for attribute in var('similarity_attributes') %},
-    deal.{{ attribute.name }}
-    {%- endfor %}
 from deal
 left join {{ ref('stg_dataverse__account') }} as account on deal.account_id = account.accountid
 left join {{ ref('stg_dataverse__lead') }} as lead on deal.lead_id = lead.leadid
