@@ -147,6 +147,7 @@ TABLES: dict[str, Table] = {
         "activityparties", "activitypartyid", "activityid:lookup partyid:lookup participationtypemask:int addressused:text"
     ),
 }  # fmt: skip
+PLACE = ("stream", "round", "page", "row", "payload", "run_id", "received_at")
 MERGING = ("account", "contact", "lead")
 OPEN_BY_DEFAULT = ("account", "contact", "lead", "connection", "opportunity")
 
@@ -156,6 +157,10 @@ def read_table(rows: pl.DataFrame, table: Table, extra: dict[str, str] | None = 
 
     `extra`: further columns by kind (text or number). Lookups without annotation have a null type still.
     """
+    place = {name: kind for name, kind in rows.schema.items() if name in PLACE}
+    if rows.is_empty():
+        more = {name: TYPES[kind]() for name, kind in (extra or {}).items()}
+        return pl.DataFrame(schema={**table.schema(), **more, **{f"raw_{name}": kind for name, kind in place.items()}})
     last = replay.last_known(rows, ["record_id"], merge=False)
     last = last.join(replay.members(rows), on=["stream", "record_id"], how="semi").sort("record_id")
     columns = {**table.columns, **(extra or {})}
@@ -177,8 +182,7 @@ def read_table(rows: pl.DataFrame, table: Table, extra: dict[str, str] | None = 
         *[_money(last.get_column("payload"), name) for name, kind in columns.items() if kind == "money"],
     )
     order = [*table.schema(), *(extra or {})]
-    place = ["stream", "run_id", "round", "page", "row", "payload", "received_at"]
-    return typed.select(order).hstack(last.select(pl.col(place).name.prefix("raw_")))
+    return typed.select(order).hstack(last.select(pl.col(list(place)).name.prefix("raw_")))
 
 
 def _label_source(name: str, columns: dict[str, str]) -> str:

@@ -14,8 +14,16 @@ from jobs.normalise import snapshot
 from jobs.normalise.mail_update import NewMail
 from jobs.normalise.snapshot import Lake
 from jobs.normalise.tables import Raw, Rules, normalised
+from jobs.normalise.times import INSTANT
 from jobs.privacy.opt_out import flag_columns, read_opt_out
 from jobs.settings import Settings
+
+COLUMNS = {
+    **dict.fromkeys(["source", "stream"], pl.String), "round": pl.Int64, "round_kind": pl.String, "page": pl.Int32, "row": pl.Int32,
+    **dict.fromkeys(["op", "record_id", "payload", "link_next", "link_kind"], pl.String),
+    **dict.fromkeys(["round_started_at", "window_start", "window_end"], INSTANT), "run_id": pl.String, "received_at": INSTANT,
+}  # fmt: skip
+"""Columns of the raw log (`jobs.extract.log.SCHEMA`)."""
 
 BATCH_ROWS = 300_000
 KINDS = {"number": "number", "category": "text"}
@@ -139,7 +147,7 @@ def _scan(root: Path, files: Iterable[str]) -> pl.LazyFrame:
 
 
 def _empty() -> pl.DataFrame:
-    return pl.from_arrow(log.SCHEMA.empty_table())
+    return pl.DataFrame(schema=COLUMNS)
 
 
 def mailbox_groups(streams: pl.DataFrame, limit: int = BATCH_ROWS) -> list[list[str]]:

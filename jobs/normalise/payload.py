@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import polars as pl
 
-BATCH = 100_000
+BATCH = 50_000
 TEXT = pl.String
 PERSON = pl.Struct({"emailAddress": pl.Struct({"name": TEXT, "address": TEXT})})
 LOCAL_TIME = pl.Struct({"dateTime": TEXT, "timeZone": TEXT})
@@ -19,16 +19,27 @@ ANSWER = pl.Struct({"response": TEXT, "time": TEXT})
 def decode(payload: pl.Series, fields: dict[str, Any]) -> pl.DataFrame:
     """One column a field, null where the key is absent or its value has another shape than the field's."""
     shape = pl.Struct(fields)
-    parts = [_decode(payload.slice(start, BATCH), shape) for start in range(0, len(payload), BATCH)]
-    return pl.concat(parts).struct.unnest() if parts else pl.DataFrame(schema=fields)
-
-
-def _decode(payload: pl.Series, shape: pl.Struct) -> pl.Series:
+    parts = [payload.slice(start, BATCH).to_frame("payload") for start in range(0, len(payload), BATCH)]
+    if not parts:
+        return pl.DataFrame(schema=fields)
     try:
-        return payload.str.json_decode(shape)
+        # Lazy frames one below the other are decoded at the same time, one a thread.
+        return pl.concat([_decoded(part, shape) for part in parts]).collect()
     except pl.exceptions.ComputeError:
-        mended = [orjson.dumps(_fit(orjson.loads(text), shape)).decode() for text in payload.to_list()]
-        return pl.Series(payload.name, mended, dtype=pl.String).str.json_decode(shape)
+        return pl.concat([_mended(part, shape) for part in parts])
+
+
+def _decoded(part: pl.DataFrame, shape: pl.Struct) -> pl.LazyFrame:
+    return part.lazy().select(pl.col("payload").str.json_decode(shape)).unnest("payload")
+
+
+def _mended(part: pl.DataFrame, shape: pl.Struct) -> pl.DataFrame:
+    """Some row of some part has a value of another shape: what does not fit is taken out, row by row."""
+    try:
+        return _decoded(part, shape).collect()
+    except pl.exceptions.ComputeError:
+        texts = [orjson.dumps(_fit(orjson.loads(text), shape)).decode() for text in part.get_column("payload").to_list()]
+        return _decoded(pl.DataFrame({"payload": texts}, schema={"payload": pl.String}), shape).collect()
 
 
 def _fit(value: Any, shape: Any) -> Any:

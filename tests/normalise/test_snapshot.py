@@ -11,7 +11,9 @@ from filelock import FileLock
 
 import jobs.normalise
 from jobs.errors import RapportError
+from jobs.extract.log import SCHEMA
 from jobs.normalise.crm import TABLES
+from jobs.normalise.job import COLUMNS
 from jobs.settings import Settings
 from tests.normalise.world import World, guid, mailbox_id
 
@@ -194,7 +196,7 @@ def contents(manifest: dict[str, Any]) -> dict[str, list[str]]:
     return manifest["tables"]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_the_order_of_rows_and_files_changes_nothing(seed: int, tmp_path: Path) -> None:
     world = random_world(seed)
     expected = run(world, tmp_path / "a")
@@ -203,12 +205,12 @@ def test_the_order_of_rows_and_files_changes_nothing(seed: int, tmp_path: Path) 
     assert contents(run(world, tmp_path / "b")) == contents(expected)
 
 
-@pytest.mark.parametrize("seed", range(10, 16))
+@pytest.mark.parametrize("seed", range(10, 13))
 def test_working_out_what_is_new_equals_a_full_rebuild(seed: int, tmp_path: Path) -> None:
     world = random_world(seed)
     chance = random.Random(seed)
     order = list(range(len(world.rows)))
-    cuts = sorted(chance.sample(range(20, len(order)), 4))
+    cuts = sorted(chance.sample(range(20, len(order)), 3))
     batches = [order[start:end] for start, end in zip([0, *cuts], [*cuts, len(order)], strict=True)]
     opt_out = tmp_path / "out.csv"
     opt_out.write_text("kind,value\n" + ("address,x@y.example\n" if seed % 2 else ""))
@@ -236,3 +238,7 @@ def assert_same(tmp_path: Path, number: int, grown: dict[str, list[str]], whole:
                 == right.to_dicts()
             ), name
         assert grown[name] == whole[name], name
+
+
+def test_the_raw_columns_are_those_of_the_log() -> None:
+    assert pl.from_arrow(SCHEMA.empty_table()).schema == pl.Schema(COLUMNS)

@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from jobs.extract.log import SCHEMA
+from jobs.normalise.job import COLUMNS
 from jobs.normalise.mail_update import OUTPUTS, NewMail
 from jobs.normalise.subject import subject_key
 from jobs.normalise.tables import Normalised, Raw, Rules, normalised
@@ -197,7 +197,7 @@ class World:
         self.kind = kind
 
     def frame(self) -> pl.DataFrame:
-        empty = pl.from_arrow(SCHEMA.empty_table())
+        empty = pl.DataFrame(schema=COLUMNS)
         rows = pl.DataFrame(self.rows, schema_overrides=dict(empty.schema), infer_schema_length=None)
         return pl.concat([empty, rows], how="diagonal")
 
