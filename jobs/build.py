@@ -62,25 +62,30 @@ def dbt_vars(settings: Settings, **run: Any) -> dict[str, Any]:
 def dbt(args: Iterable[str], candidate: Path, settings: Settings, variables: dict[str, Any]) -> list[dict[str, Any]]:
     """Run one dbt command against `candidate`; returns name, status and seconds of every node.
 
-    dbt keeps its manifest and environment in the process, so runs of one process take turns.
-    Raises `BuildError` with the first node that failed.
+    The project is parsed with the settings alone, so that the parse is kept from run to run: a new as-of would void it.
+    dbt keeps its environment in the process, so runs of one home take turns. Raises `BuildError` with the first node
+    that failed.
     """
     from dbt.cli.main import dbtRunner
 
     target = settings.home / "warehouse" / "dbt"
     target.mkdir(parents=True, exist_ok=True)
-    command = [
-        "--log-level", "error", "--no-use-colors", "--log-path", str(target / "logs"),
-        *args,
+    where = [
         "--project-dir", str(settings.dbt_project_dir), "--profiles-dir", str(settings.dbt_project_dir),
         "--target", settings.dbt_target, "--target-path", str(target), "--threads", str(settings.threads),
-        "--vars", json.dumps(variables),
     ]  # fmt: skip
+    quiet = ["--log-level", "error", "--no-write-json", "--no-use-colors", "--log-path", str(target / "logs")]
+    stable = {name: value for name, value in dbt_vars(settings).items() if name not in ("lake", "snapshot")}
     try:
         with FileLock(target / "dbt.lock", timeout=0):
             os.environ["RAPPORT_CANDIDATE"] = str(candidate)
             os.environ.setdefault("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
-            outcome = dbtRunner().invoke(command)
+            parsed = dbtRunner().invoke([*quiet, "parse", *where, "--vars", json.dumps(stable)])
+            outcome = (
+                dbtRunner(manifest=parsed.result).invoke([*quiet, *args, *where, "--vars", json.dumps(variables)])
+                if parsed.success
+                else parsed
+            )
     except Timeout:
         raise BuildError(f"another run is building in {settings.home}: wait for it to end") from None
     nodes = [
