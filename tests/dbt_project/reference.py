@@ -189,10 +189,7 @@ class Reference:
             users = {p["person"][1] for p in ours if p["person"][0] == "user"}
             for record, r in self.records.items():
                 reasons = {self.people_of[record][m] for m in matched if m in self.people_of[record]}
-                if record[0] in ("lead", "opportunity"):
-                    allowed = bool(users & self.team[record])
-                else:
-                    allowed = bool(ours)
+                allowed = bool(users & self.team[record]) if record[0] in ("lead", "opportunity") else bool(ours)
                 if record[0] == "opportunity":
                     allowed = allowed and self._in_window(a, r)
                 if record[0] == "account" and any((record[1], p["domain"]) in domains for p in theirs):
