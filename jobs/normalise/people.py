@@ -60,7 +60,8 @@ def graph_addresses(users: pl.DataFrame) -> pl.DataFrame:
             "user_id", pl.lit("other").alias("kind"), pl.lit(4).alias("position"), pl.col("other_mails").alias("text")
         ).explode("text"),
     ]
-    return canonical(pl.concat(parts), "text").filter(pl.col("address").is_not_null()).drop("text")
+    known = canonical(pl.concat(parts), "text").drop("text").filter(pl.col("address").is_not_null())
+    return known.filter((pl.col("kind") != "dn") | pl.col("address").str.starts_with("/o="))
 
 
 def linked_users(systemusers: pl.DataFrame, users: pl.DataFrame, addresses: pl.DataFrame) -> pl.DataFrame:

@@ -41,6 +41,13 @@ def test_n2_dn_is_resolved_by_x500_proxies_without_case() -> None:
     assert (unresolved["side"], unresolved["user_id"], unresolved["domain"]) == ("us", None, None)
 
 
+def test_n2_an_x500_proxy_that_is_no_dn_is_no_address() -> None:
+    world = World()
+    world.graph_user("una", proxyAddresses=["X500:cleo@acme.example"])
+    world.contact("cleo", CLEO)
+    assert world.tables().address(CLEO)["side"] == "them"
+
+
 def test_n3_party_without_address_takes_the_first_of_its_record() -> None:
     world = World()
     cleo = world.contact("cleo", emailaddress2="Second@acme.example", emailaddress3="third@acme.example")
