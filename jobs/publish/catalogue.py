@@ -75,7 +75,7 @@ def read_catalogue(models: Path) -> dict[str, Mart]:
     marts: dict[str, Mart] = {}
     for file in sorted([*models.rglob("*.yml"), *models.rglob("*.yaml")]):
         try:
-            content = yaml.safe_load(file.read_text()) or {}
+            content = yaml.load(file.read_text(), Loader=yaml.CSafeLoader) or {}
         except yaml.YAMLError as error:
             raise CatalogueError(f"{file} is not YAML: {' '.join(str(error).split())}") from None
         for model in content.get("models") or []:

@@ -90,7 +90,7 @@ def read_suite(file: Path) -> Suite:
 
 def _load(file: Path) -> dict[str, Any]:
     try:
-        return yaml.safe_load(file.read_text()) or {}
+        return yaml.load(file.read_text(), Loader=yaml.CSafeLoader) or {}
     except FileNotFoundError:
         raise GateError(f"{file} is missing though a suite includes it") from None
     except yaml.YAMLError as error:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from datetime import UTC, datetime
 
 import duckdb
@@ -22,6 +23,13 @@ def clean(tmp_path_factory):
     world.build(home, world.WEEK)
     world.settings(home)
     return home
+
+
+@pytest.fixture(autouse=True)
+def pages_only_where_they_are_looked_at(monkeypatch, request):
+    """Spare the time of Data Docs in all tests but the one that opens them."""
+    if "every_mart_has_a_suite" not in request.node.name:
+        monkeypatch.setattr(sys.modules["jobs.quality.gate"], "_write_docs", lambda *_: None)
 
 
 def judged(clean, tmp_path, defect="", suites=None, run=None, after=None):
