@@ -10,15 +10,12 @@ from jobs.settings import PROJECT_ROOT, Settings
 
 
 def _table(title: str, headings: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row))
-    Console(highlight=False).print(table)
+    """Aligned columns that are never wrapped, so that names can be copied."""
+    lines = [headings, *(tuple("" if value is None else str(value) for value in row) for row in rows)]
+    widths = [max(len(line[n]) for line in lines) for n in range(len(headings))]
+    click.echo(title)
+    for line in lines:
+        click.echo("  ".join(value.ljust(width) for value, width in zip(line, widths, strict=True)).rstrip())
 
 
 @click.command()
