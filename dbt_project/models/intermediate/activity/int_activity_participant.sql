@@ -34,9 +34,14 @@ with resolved as (
 ),
 
 call_with_team as (
-    select distinct activity_id
-    from resolved
-    where activity_type = 'phone_call' and side = 'us' and role in ('from', 'callee')
+    select distinct participant.activity_id
+    from {{ ref('stg_lake__activity_participant') }} as participant
+    left join {{ ref('stg_lake__person_address') }} as person on participant.address = person.address
+    left join {{ ref('int_activity_party') }} as party
+        on
+            participant.activity_id = party.activity_id
+            and coalesce(participant.address, participant.party_id) = party.participant_key
+    where participant.role in ('from', 'callee') and (party.is_team_side or person.side = 'us')
 ),
 
 owned as (
@@ -70,6 +75,13 @@ owned as (
             and resolved.party_id = member.teamid
     left join {{ ref('stg_dataverse__systemuser') }} as systemuser on member.systemuserid = systemuser.systemuserid
     where not (resolved.activity_type = 'task' and resolved.is_team and member.systemuserid is null)
+),
+
+placed as (
+    select
+        owned.*,
+        {{ is_on('activity_type', 'role', 'side') }} as is_on
+    from owned
 )
 
 select
@@ -86,7 +98,6 @@ select
     coalesce(user_id, contact_id, lead_id, account_id, address, party_id) as person_id,
     role,
     response,
-    {{ is_on('activity_type', 'role', 'side') }} as is_on,
-    {{ is_on('activity_type', 'role', 'side') }}
-    and (activity_type <> 'meeting' or role = 'organizer' or coalesce(response, 'none') <> 'declined') as took_part
-from owned
+    is_on,
+    is_on and (activity_type <> 'meeting' or role = 'organizer' or coalesce(response, 'none') <> 'declined') as took_part
+from placed

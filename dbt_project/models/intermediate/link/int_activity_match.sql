@@ -1,11 +1,13 @@
--- L6, N8: the contacts, leads and accounts that a customer-side participant is, by party id or by any of its addresses.
+-- L5, L6, N8: where one of ours is on an activity, the contacts, leads and accounts that its customer-side participants are, by party
+-- id or by any of their addresses.
 with customer as (
     select
-        activity_id,
-        address,
-        coalesce(address, party_id) as participant_key
-    from {{ ref('int_activity_participant') }}
-    where side = 'them' and is_on
+        participant.activity_id,
+        participant.address,
+        coalesce(participant.address, participant.party_id) as participant_key
+    from {{ ref('int_activity_participant') }} as participant
+    inner join {{ ref('int_activity_side') }} as people on participant.activity_id = people.activity_id
+    where participant.side = 'them' and participant.is_on and people.team_on_count > 0
 )
 
 select
@@ -16,7 +18,7 @@ from customer
 inner join {{ ref('stg_lake__record_address') }} as record_address on customer.address = record_address.address
 where record_address.record_type in ('account', 'contact', 'lead')
 
-union
+union all
 
 select
     customer.activity_id,

@@ -1,20 +1,15 @@
 -- L9: links of an account by the mail domain of a customer-side participant.
-with our_activity as (
-    select distinct activity_id
-    from {{ ref('int_activity_person') }}
-    where side = 'us' and is_on
-)
-
-select distinct
+select
     participant.activity_id,
     'account' as record_type,
     domain.account_id as record_id,
     'domain' as link_reason
 from {{ ref('int_activity_participant') }} as participant
 inner join {{ ref('stg_lake__account_domain') }} as domain on participant.address_domain = domain.domain
-inner join our_activity on participant.activity_id = our_activity.activity_id
+inner join {{ ref('int_activity_side') }} as people on participant.activity_id = people.activity_id
 inner join {{ ref('int_record') }} as record on record.record_type = 'account' and domain.account_id = record.record_id
 where
     participant.side = 'them'
     and participant.is_on
+    and people.team_on_count > 0
     and {{ 'true' if var('account_domain_matching') and var('link_domain_enabled') else 'false' }}

@@ -12,12 +12,12 @@ select
     activity.is_private,
     activity.duration_minutes,
     activity.is_all_day,
-    spent.team_minutes,
-    spent.customer_minutes,
-    spent.team_on_count,
-    spent.customer_on_count,
-    spent.team_took_part_count,
-    spent.customer_took_part_count,
+    activity.team_minutes,
+    activity.customer_minutes,
+    activity.team_on_count,
+    activity.customer_on_count,
+    activity.team_took_part_count,
+    activity.customer_took_part_count,
     activity.is_followed,
     activity.open_count,
     activity.link_click_count,
@@ -26,5 +26,4 @@ select
     activity.reply_count
 from {{ ref('activity_record_link') }} as link
 inner join {{ ref('int_activity') }} as activity on link.activity_id = activity.activity_id
-inner join {{ ref('int_activity_time') }} as spent on link.activity_id = spent.activity_id
 where link.is_counted and activity.status = 'completed'
