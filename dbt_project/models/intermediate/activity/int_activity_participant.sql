@@ -90,14 +90,9 @@ select
     party_id,
     address_domain,
     side,
-    user_id,
-    contact_id,
-    lead_id,
-    account_id,
     {{ person_type('side', 'user_id', 'contact_id', 'lead_id', 'account_id') }} as person_type,
     coalesce(user_id, contact_id, lead_id, account_id, address, party_id) as person_id,
     role,
-    response,
     is_on,
     is_on and (activity_type <> 'meeting' or role = 'organizer' or coalesce(response, 'none') <> 'declined') as took_part
 from placed
