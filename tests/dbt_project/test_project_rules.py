@@ -1,5 +1,6 @@
 """Rules of the dbt project: names, layers, descriptions, tests, vars, and SQL that DuckDB and Spark answer alike."""
 
+import json
 import re
 from pathlib import Path
 
@@ -139,3 +140,14 @@ def test_free_mail_domains_are_one_list():
     assert rows[0] == "domain,kind"
     assert len(domains) == len(set(domains))
     assert all(d == d.lower() and "." in d for d in domains)
+
+
+def test_figures_of_different_records_are_never_added_up(sample):
+    semantic = json.loads((sample.warehouse.parent / "warehouse" / "dbt" / "semantic_manifest.json").read_text())
+    keyed = {n["name"] for n in sample.manifest["nodes"].values() if n.get("config", {}).get("meta", {}).get("record")}
+    aggregations = {
+        (model["node_relation"]["alias"], measure["agg"]) for model in semantic["semantic_models"] for measure in model["measures"]
+    }
+    assert ("kpi_history", "average") in aggregations
+    assert not {(mart, agg) for mart, agg in aggregations if mart in keyed and agg in ("sum", "count", "sum_boolean")}
+    assert all(metric["type"] == "simple" for metric in semantic["metrics"])

@@ -19,6 +19,8 @@ date_day as (
     where estimated_close_date is not null
     union
     select close_date as date_day from {{ ref('int_opportunity_close') }}
+    union
+    select close_date as date_day from {{ ref('similar_won_deal') }}
 )
 
 select
