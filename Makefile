@@ -44,5 +44,8 @@ docs: $(STAMP) ## dbt docs as one page, var/docs/index.html
 	@mkdir -p var/docs && RAPPORT_CANDIDATE=var/dev.duckdb .venv/bin/dbt docs generate --quiet --static --target dev --project-dir dbt_project --profiles-dir dbt_project --target-path "$(CURDIR)/var/docs"
 	@mv var/docs/static_index.html var/docs/index.html && echo "wrote var/docs/index.html"
 
+bench: $(STAMP) ## the stages beside their peers and floors, default sizes
+	@.venv/bin/python -m benchmarks all
+
 clean: ## remove the environment and everything under var
 	@rm -rf .venv .tools var

@@ -74,13 +74,13 @@ def dbt(args: Iterable[str], candidate: Path, settings: Settings, variables: dic
         "--project-dir", str(settings.dbt_project_dir), "--profiles-dir", str(settings.dbt_project_dir),
         "--target", settings.dbt_target, "--target-path", str(target), "--threads", str(settings.threads),
     ]  # fmt: skip
-    quiet = ["--log-level", "error", "--no-write-json", "--no-use-colors", "--log-path", str(target / "logs")]
+    quiet = ["--log-level", "error", "--no-use-colors", "--log-path", str(target / "logs")]
     stable = {name: value for name, value in dbt_vars(settings).items() if name not in ("lake", "snapshot")}
     try:
         with FileLock(target / "dbt.lock", timeout=0):
             os.environ["RAPPORT_CANDIDATE"] = str(candidate)
             os.environ.setdefault("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
-            parsed = dbtRunner().invoke([*quiet, "parse", *where, "--vars", json.dumps(stable)])
+            parsed = dbtRunner().invoke([*quiet, "--no-write-json", "parse", *where, "--vars", json.dumps(stable)])
             outcome = (
                 dbtRunner(manifest=parsed.result).invoke([*quiet, *args, *where, "--vars", json.dumps(variables)])
                 if parsed.success

@@ -4,6 +4,7 @@ import os
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
 import click
 from rich.console import Console
@@ -87,8 +88,16 @@ def main() -> None:
     try:
         rapport()
     except RapportError as error:
-        click.echo(f"rapport: {error}", err=True)
-        sys.exit(1)
+        stop(str(error))
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        stop(f"{error.strerror or error}{where}: free or mend the disk and run again; what was published is untouched")
+
+
+def stop(text: str) -> NoReturn:
+    """Say one line on standard error and exit with status 1."""
+    click.echo(f"rapport: {text}", err=True)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -235,16 +235,17 @@ class Client:
         try:
             answer = await self._send(target, access)
         except (httpx.TransportError, TimeoutError) as error:
-            host = urlsplit(self.connection.origin).netloc
-            raise SourceError(
-                f"cannot reach {host} ({type(error).__name__}): check the connection's host and the network"
-            ) from None
+            raise self._unreachable(type(error).__name__) from None
         code, message = _error_of(answer)
         refused = _refused_column(target, message) if answer.status_code == 400 else None
         skew = None
         with suppress(TypeError, ValueError):
             skew = (parsedate_to_datetime(answer.headers.get("Date")) - self.timing.now()).total_seconds()
         return Probe(answer.status_code, code, message, refused, answer.content, skew)
+
+    def _unreachable(self, reason: str) -> SourceError:
+        host = urlsplit(self.connection.origin).netloc
+        return SourceError(f"cannot reach {host} ({reason}): check the connection's host and the network")
 
     async def fetch(self, target: str, access: Access, accept: Callable[[bytes], T], *, is_link: bool) -> T:
         """What `accept` makes of the body at `target`.
@@ -261,14 +262,9 @@ class Client:
                     answer = await self._send(target, access)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 tries, unreachable = tries + 1, unreachable + 1
-                reason = f"no connection ({type(error).__name__})"
-                if unreachable >= TRIES:
-                    host = urlsplit(self.connection.origin).netloc
-                    raise SourceError(
-                        f"cannot reach {host} ({type(error).__name__}): check the connection's host and the network"
-                    ) from None
+                reason = type(error).__name__
             except (httpx.TransportError, httpx.DecodingError, TimeoutError) as error:
-                tries += 1
+                tries, unreachable = tries + 1, 0
                 reason = f"the connection broke ({type(error).__name__})"
             else:
                 unreachable, status = 0, answer.status_code
@@ -294,9 +290,11 @@ class Client:
                         throttled += 1
                     else:
                         tries += 1
+            pause = self._pause(wait, tries + throttled)
+            if unreachable and (unreachable >= TRIES or pause > access.budget.left):
+                raise self._unreachable(reason)
             if tries >= TRIES:
                 raise StreamFailed(reason, status=status)
-            pause = self._pause(wait, tries + throttled)
             access.budget.spend(pause, reason)
             await self.timing.sleep(pause)
 

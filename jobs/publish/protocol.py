@@ -112,7 +112,7 @@ def publish(
     release: str | None = None,
     now: Callable[[], datetime] = clock.now,
 ) -> Publication:
-    """Publish a candidate that passed the gate (kpi-spec 7).
+    """Publish a candidate that passed the gate (docs/metrics.md G).
 
     A backfill writes its history partition only. Content equal to the current version's publishes nothing; content of
     another kept version moves the pointers. A held candidate waits; `release` is the reason to let it through.

@@ -15,6 +15,8 @@ from benchmarks.build.duckdb_script import MARTS
 from benchmarks.measure import MeasureError, measure, measure_again
 from benchmarks.workspace import Workspace
 
+pytestmark = pytest.mark.long
+
 
 def hold(megabytes: int) -> dict[str, int]:
     """Touch so much memory."""

@@ -27,7 +27,16 @@ def content(home: Path) -> str:
     return json.loads((home / "published" / "current" / "manifest.json").read_text())["content_hash"]
 
 
-@pytest.mark.parametrize("boundary", ["extract Dataverse", "extract Exchange", "normalise", "build marts", "gate"])
+BOUNDARIES = [
+    pytest.param("extract Dataverse", marks=pytest.mark.long),
+    "extract Exchange",
+    pytest.param("normalise", marks=pytest.mark.long),
+    "build marts",
+    "gate",
+]
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_killed_after(boundary, tmp_path, tiny_home):
     tenant = tiny_tenant.write(tmp_path / "tiny")
     home = tmp_path / "home"

@@ -73,11 +73,12 @@ def test_unreachable_host(home):
 def test_bad_credentials(home, tenant):
     before = published(home)
     with Server(tenant, token="right") as server:
-        assert_one_line(rapport("run", "extract_crm", **connected(server.url, home)), "401")
+        assert_one_line(rapport("run", "extract_crm", **connected(server.url, home)), "access token")
     assert published(home) == before
 
 
-def test_missing_permission_on_a_table_parks_it_alone(home, tenant):
+def test_missing_permission_on_a_table_parks_it_alone(tenant, tmp_path):
+    home = tmp_path / "fresh"
     with Server(tenant) as server:
         server.sandbox.switch_on([{"fault": "forbidden", "stream": "phonecalls"}], seed=1)
         done = rapport("run", "extract_crm", "extract_exchange", "relationship_kpis", **connected(server.url, home))
@@ -135,7 +136,7 @@ def test_second_run_while_one_is_running(home, tenant):
     before = published(home)
     with Server(tenant) as server:
         holder = subprocess.Popen(
-            [sys.executable, "-c", f"import filelock, time; filelock.FileLock({str(home / 'run.lock')!r}).acquire(); print('held', flush=True); time.sleep(600)"],
+            [sys.executable, "-c", f"import filelock, time; lock = filelock.FileLock({str(home / 'run.lock')!r}); lock.acquire(); print('held', flush=True); time.sleep(600)"],
             stdout=subprocess.PIPE,
         )  # fmt: skip
         try:

@@ -1,4 +1,4 @@
-"""Publication by kpi-spec 7: whole or not at all, switched by one pointer."""
+"""Publication: whole or not at all, switched by one pointer."""
 
 import json
 from datetime import timedelta

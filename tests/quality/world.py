@@ -47,7 +47,7 @@ BENCHMARK = ", ".join(
 )  # fmt: skip
 KINDS = ("account", "contact", "lead", "opportunity")
 
-# name: (key, columns); the text of kpi-rules M
+# name: (key, columns); the columns that the contract promises
 CONTRACT = {
     "dim_user": ("user_id", "user_id T!, name T, email T, business_unit_id T, business_unit T, is_enabled B!"),
     "dim_account": ("account_id", "account_id T!, name T, owner_id T, owner_name T, business_unit_id T, industry T, country T, revenue F, employees I, state T!, created_at TS"),
