@@ -146,7 +146,9 @@ def test_figures_of_different_records_are_never_added_up(sample):
     semantic = json.loads((sample.warehouse.parent / "warehouse" / "dbt" / "semantic_manifest.json").read_text())
     keyed = {n["name"] for n in sample.manifest["nodes"].values() if n.get("config", {}).get("meta", {}).get("record")}
     aggregations = {
-        (model["node_relation"]["alias"], measure["agg"]) for model in semantic["semantic_models"] for measure in model["measures"]
+        (model["node_relation"]["alias"], measure["agg"])
+        for model in semantic["semantic_models"]
+        for measure in model["measures"]
     }
     assert ("kpi_history", "average") in aggregations
     assert not {(mart, agg) for mart, agg in aggregations if mart in keyed and agg in ("sum", "count", "sum_boolean")}
