@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from airflow.sdk import Asset, BaseHook, dag, get_current_context, task
 
 from jobs import tasks
+from jobs.quality.notify import RapportNotifier
 
 RAW_CRM = Asset(name="raw_crm", uri="rapport://lake/raw/dataverse")
 
@@ -18,6 +19,7 @@ RAW_CRM = Asset(name="raw_crm", uri="rapport://lake/raw/dataverse")
     catchup=False,
     max_active_runs=1,
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+    on_failure_callback=RapportNotifier(),
     tags=["rapport", "extract"],
     doc_md=__doc__,
 )

@@ -10,6 +10,7 @@ from airflow.sdk import Asset, BaseHook, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
 
 from jobs import tasks
+from jobs.quality.notify import RapportNotifier
 
 RAW_EXCHANGE = Asset(name="raw_exchange", uri="rapport://lake/raw/graph")
 
@@ -20,6 +21,7 @@ RAW_EXCHANGE = Asset(name="raw_exchange", uri="rapport://lake/raw/graph")
     catchup=False,
     max_active_runs=1,
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+    on_failure_callback=RapportNotifier(),
     tags=["rapport", "extract"],
     doc_md=__doc__,
 )

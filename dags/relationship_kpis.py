@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from airflow.sdk import Asset, AssetOrTimeSchedule, CronDataIntervalTimetable, Param, dag, get_current_context, task
 
 from jobs import tasks
+from jobs.quality.notify import RapportNotifier
 
 RAW_CRM = Asset(name="raw_crm", uri="rapport://lake/raw/dataverse")
 RAW_EXCHANGE = Asset(name="raw_exchange", uri="rapport://lake/raw/graph")
@@ -25,6 +26,7 @@ MARTS = Asset(name="published_marts", uri="rapport://published/current")
         "as_of": Param(None, type=["null", "string"], description="Instant to compute for, ISO 8601; empty: chosen by the run")
     },
     default_args={"retries": 1, "retry_delay": timedelta(minutes=2)},
+    on_failure_callback=RapportNotifier(),
     tags=["rapport", "kpi"],
     doc_md=__doc__,
 )

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from airflow.sdk import CronDataIntervalTimetable, Param, dag, get_current_context, task
 
 from jobs import tasks
+from jobs.quality.notify import RapportNotifier
 from jobs.settings import Settings
 
 
@@ -18,6 +19,7 @@ from jobs.settings import Settings
     max_active_runs=1,
     params={"as_of": Param(None, type=["null", "string"], description="Instant whose latest Monday is the week to reach")},
     default_args={"retries": 1, "retry_delay": timedelta(minutes=10)},
+    on_failure_callback=RapportNotifier(),
     tags=["rapport", "similar"],
     doc_md=__doc__,
 )

@@ -201,9 +201,28 @@ def gate(run: Run) -> Run:
 def publish(run: Run) -> Run:
     """Publish the candidate, or put it on hold when the gate says so."""
     from jobs.publish import publish as publish_candidate
+    from jobs.publish.verdict import read_result
+    from jobs.quality import notify
 
     settings = Settings()
     with progress.stage("publish") as stage:
-        published = publish_candidate(Path(run["candidate"]), settings.home, _context(run, settings), settings, stage.step)
+        context = _context(run, settings)
+        published = publish_candidate(Path(run["candidate"]), settings.home, context, settings, stage.step)
         stage.note = published.summary()
+    if published.status == "held" and (verdict := read_result(settings.home, run["run_id"])):
+        notify.send(notify.held_notice(context, verdict), settings)
+    elif context.parked:
+        notify.send(notify.partial_notice(context), settings)
     return {**run, "version": published.version}
+
+
+def check_freshness() -> str:
+    """The name of the published version; raises `StaleError` and sends a notice when it is older than promised."""
+    from jobs import clock
+    from jobs.quality import freshness, notify
+
+    settings = Settings()
+    notice = freshness.staleness(settings, clock.now())
+    if notice is not None:
+        notify.send(notice, settings)
+    return freshness.check_freshness(settings, clock.now())
