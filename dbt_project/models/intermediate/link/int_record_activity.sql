@@ -9,6 +9,7 @@ select
     activity.occurred_date,
     activity.initiated_by,
     activity.thread_id,
+    activity.is_machine,
     activity.is_private,
     activity.team_minutes,
     activity.customer_minutes,

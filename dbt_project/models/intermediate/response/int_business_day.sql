@@ -22,10 +22,17 @@ opened as (
     from calendar
 ),
 
+-- hours in a gap of the clocks may end before they start
 measured as (
     select
-        opened.*,
-        case when is_business_day then cast({{ seconds_between('opens_at', 'closes_at') }} as bigint) else 0 end as open_seconds
+        date_day,
+        is_business_day,
+        opens_at,
+        greatest(opens_at, closes_at) as closes_at,
+        case
+            when is_business_day and closes_at > opens_at then cast({{ seconds_between('opens_at', 'closes_at') }} as bigint)
+            else 0
+        end as open_seconds
     from opened
 )
 

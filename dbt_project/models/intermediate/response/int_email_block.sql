@@ -11,6 +11,7 @@ with email as (
     from {{ ref('int_record_activity') }}
     where
         activity_type = 'email'
+        and not coalesce(is_machine, false)
         and (
             (initiated_by = 'us' and customer_on_count > 0)
             or (initiated_by = 'them' and team_on_count > 0)
