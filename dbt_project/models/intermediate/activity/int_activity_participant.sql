@@ -1,4 +1,4 @@
--- N9, N11, N39, L1, L7: who a participant is, on which side, and whether it is on the activity and took part in it.
+-- N9, N11, N39, N46, L1, L7: who a participant is, on which side, and whether it is on the activity and took part in it.
 with resolved as (
     select
         participant.activity_id,
@@ -10,7 +10,7 @@ with resolved as (
         participant.response,
         person.domain as address_domain,
         coalesce(party.is_team, false) as is_team,
-        case when party.is_team_side or person.side = 'us' then 'us' else 'them' end as side,
+        case when party.is_team_side or person.side = 'us' or participant.role = 'owner' then 'us' else 'them' end as side,
         coalesce(party.user_id, person.user_id) as user_id,
         case
             when coalesce(party.contact_id, party.lead_id, party.account_id) is null then person.contact_id
