@@ -31,4 +31,10 @@ left join {{ ref('int_master') }} as record_master
 left join {{ ref('int_master') }} as party_master
     on connection_end.party_type = party_master.record_type and connection_end.party_id = party_master.id
 left join {{ ref('stg_dataverse__connectionrole') }} as role on connection_end.role_id = role.connectionroleid
-where connection_end.record_id is not null and connection_end.party_id is not null
+where
+    connection_end.record_id is not null
+    and connection_end.party_id is not null
+    and (
+        connection_end.record_type <> connection_end.party_type
+        or coalesce(record_master.master_id, connection_end.record_id) <> coalesce(party_master.master_id, connection_end.party_id)
+    )
