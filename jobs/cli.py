@@ -12,7 +12,6 @@ from rich.console import Console
 from jobs.errors import RapportError
 from jobs.settings import Settings
 
-
 PLAIN_WIDTH = 140
 ELSEWHERE = {
     **dict.fromkeys(("status", "resync", "doctor", "import"), "jobs.extract.commands"),

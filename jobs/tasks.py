@@ -65,19 +65,22 @@ def landed(reports: list[dict[str, Any]]) -> dict[str, Any]:
 
 def begin(run_id: str, as_of: str | None, interval_end: datetime | None) -> Run:
     """Choose the as-of of a KPI run (`runs.choose_as_of`)."""
-    from jobs.extract.log import watermarks
-
     settings = Settings()
     published = runs.published_manifest(settings.home)
     published_as_of = runs.parse_instant(published["as_of"]) if published else None
-    chosen = runs.choose_as_of(
-        param=as_of,
+    return _run(run_id, _chosen(as_of, interval_end, settings, published_as_of), settings, published_as_of)
+
+
+def _chosen(param: str | None, interval_end: datetime | None, settings: Settings, published_as_of: datetime | None) -> datetime:
+    from jobs.extract.log import watermarks
+
+    return runs.choose_as_of(
+        param=param,
         interval_end=interval_end,
         configured=settings.as_of,
         watermarks=watermarks(settings.home),
         published_as_of=published_as_of,
     )
-    return _run(run_id, chosen, settings, published_as_of)
 
 
 def _run(run_id: str, as_of: datetime, settings: Settings, published_as_of: datetime | None) -> Run:
@@ -142,19 +145,11 @@ def _context(run: Run, settings: Settings) -> Any:
 
 def begin_weeks(run_id: str, as_of: str | None, interval_end: datetime | None) -> Run:
     """Choose the instant whose latest Monday the weekly run reaches; its version carries the as-of of the current KPI marts."""
-    from jobs.extract.log import watermarks
-
     settings = Settings()
     published = runs.published_manifest(settings.home)
     if published is None:
         raise RapportError("nothing is published yet: run the DAG relationship_kpis once before similar_won_deals")
-    reached = runs.choose_as_of(
-        param=as_of,
-        interval_end=interval_end,
-        configured=settings.as_of,
-        watermarks=watermarks(settings.home),
-        published_as_of=None,
-    )
+    reached = _chosen(as_of, interval_end, settings, None)
     current = runs.parse_instant(published["as_of"])
     return {**_run(run_id, current, settings, current), "reached": runs.instant_text(reached)}
 
@@ -222,7 +217,8 @@ def check_freshness() -> str:
     from jobs.quality import freshness, notify
 
     settings = Settings()
-    notice = freshness.staleness(settings, clock.now())
-    if notice is not None:
-        notify.send(notice, settings)
-    return freshness.check_freshness(settings, clock.now())
+    try:
+        return freshness.check_freshness(settings, clock.now())
+    except freshness.StaleError as stale:
+        notify.send(stale.notice, settings)
+        raise

@@ -3,12 +3,14 @@
 import re
 import unicodedata
 from functools import cache
-from importlib import resources
 from urllib.parse import urlsplit
 
 import idna
 import polars as pl
 
+from jobs.settings import PROJECT_ROOT
+
+FREE_MAIL = PROJECT_ROOT / "dbt_project" / "seeds" / "free_mail_domains.csv"
 _INSIDE = re.compile(r"<([^<>]*)>")
 _SCHEME = re.compile(r"(?:smtp|mailto):", re.IGNORECASE)
 _URL_START = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//", re.IGNORECASE)
@@ -106,6 +108,6 @@ def _message_id(text: str) -> str | None:
 @cache
 def free_mail_domains(*, hosts: bool = False) -> frozenset[str]:
     """Domains that belong to no organisation (N7); `hosts` adds the shared web hosts."""
-    lines = resources.files(__package__).joinpath("data/free_mail_domains.csv").read_text().splitlines()[1:]
+    lines = FREE_MAIL.read_text().splitlines()[1:]
     rows = [line.split(",") for line in lines]
-    return frozenset(domain for domain, kind in rows if hosts or kind == "free_mail")
+    return frozenset(domain for domain, kind in rows if hosts or kind == "mail")

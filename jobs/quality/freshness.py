@@ -10,7 +10,11 @@ from jobs.settings import Settings
 
 
 class StaleError(RapportError):
-    """The published version is older than promised, or there is none."""
+    """The published version is older than promised, or there is none; `notice` says so to people."""
+
+    def __init__(self, notice: Notice) -> None:
+        super().__init__(notice.what)
+        self.notice = notice
 
 
 def staleness(settings: Settings, now: datetime) -> Notice | None:
@@ -29,7 +33,7 @@ def check_freshness(settings: Settings, now: datetime) -> str:
     """The name of the fresh version; raises `StaleError` when it is too old or missing."""
     notice = staleness(settings, now)
     if notice is not None:
-        raise StaleError(notice.what)
+        raise StaleError(notice)
     return Published(settings.home).current_name() or ""
 
 

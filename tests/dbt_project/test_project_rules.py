@@ -123,7 +123,7 @@ def test_every_var_is_declared_and_used():
     text = "".join(f.read_text() for f in [*MODELS, *(PROJECT / "macros").rglob("*.sql")])
     used = set(re.findall(r"""var\(['"](\w+)['"]\)""", text))
     assert used <= declared
-    by_jobs = {name for name in declared if name.startswith(("similar", "max_", "drop_", "deprecation", "contract"))}
+    by_jobs = {name for name in declared if name.startswith(("similar", "deprecation"))}
     by_reason = {name for name in declared if re.fullmatch(r"link_\w+_enabled", name)}
     assert declared - used <= by_jobs | by_reason
 
