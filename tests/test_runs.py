@@ -12,7 +12,12 @@ def utc(text: str) -> datetime:
 
 
 def mark(start: str | None, parked: str | None = None) -> dict:
-    return {"source": "graph", "stream": "s", "last_complete_round_started_at": utc(start) if start else None, "parked_reason": parked}
+    return {
+        "source": "graph",
+        "stream": "s",
+        "last_complete_round_started_at": utc(start) if start else None,
+        "parked_reason": parked,
+    }
 
 
 def choose(**given):
@@ -45,7 +50,9 @@ def test_earliest_complete_stream_decides_and_parked_ones_do_not():
 
 
 def test_never_before_the_published_version():
-    assert choose(watermarks=[mark("2026-05-02T09:00:00")], published_as_of=utc("2026-05-03T00:00:00")) == utc("2026-05-03T00:00:00")
+    assert choose(watermarks=[mark("2026-05-02T09:00:00")], published_as_of=utc("2026-05-03T00:00:00")) == utc(
+        "2026-05-03T00:00:00"
+    )
 
 
 def test_nothing_to_choose_from_is_an_error_that_says_what_to_run():

@@ -30,7 +30,16 @@ PEOPLE = {
 }
 
 
-def mail(number: int, at: str, sender: str, to: list[str], folder: str, *, conversation: str = "", headers: dict[str, str] | None = None) -> dict[str, Any]:
+def mail(
+    number: int,
+    at: str,
+    sender: str,
+    to: list[str],
+    folder: str,
+    *,
+    conversation: str = "",
+    headers: dict[str, str] | None = None,
+) -> dict[str, Any]:
     """One copy of a message in `folder`; copies of one `number` share the message id."""
     return {
         "id": f"M{number}-{folder}",
@@ -71,7 +80,10 @@ def meeting(number: int, start: str, end: str, organizer: str, attendees: list[s
         "isOrganizer": owner == organizer,
         "sensitivity": "normal",
         "organizer": PEOPLE[organizer],
-        "attendees": [{"type": "required", "status": {"response": "accepted", "time": "2026-06-01T00:00:00Z"}, **PEOPLE[name]} for name in attendees],
+        "attendees": [
+            {"type": "required", "status": {"response": "accepted", "time": "2026-06-01T00:00:00Z"}, **PEOPLE[name]}
+            for name in attendees
+        ],
         "responseStatus": {"response": "organizer" if owner == organizer else "accepted", "time": "2026-06-01T00:00:00Z"},
         "createdDateTime": "2026-05-20T08:00:00Z",
         "lastModifiedDateTime": "2026-05-20T08:00:00Z",
@@ -124,7 +136,9 @@ def graph() -> dict[str, dict[str, list[dict[str, Any]]]]:
                 mail(1, "2026-06-01T09:00:00Z", "una", ["cleo"], "sent", conversation="c1"),
                 mail(2, "2026-06-01T12:00:00Z", "cleo", ["una", "bo"], "inbox", conversation="c1"),
                 mail(3, "2026-06-10T09:00:00Z", "una", ["cleo", "dan"], "sent", conversation="c3"),
-                mail(4, "2026-06-11T09:00:00Z", "una", ["dan"], "sent", headers={"List-Unsubscribe": "<mailto:out@ours.example>"}),
+                mail(
+                    4, "2026-06-11T09:00:00Z", "una", ["dan"], "sent", headers={"List-Unsubscribe": "<mailto:out@ours.example>"}
+                ),
                 draft,
             ],
             "events": [
@@ -150,7 +164,17 @@ def write(folder: Path, *, with_graph: bool = True) -> Path:
         users = [(UNA_MAILBOX, "una@ours.example"), (BO_MAILBOX, "bo@ours.example")]
         write_lines(
             folder / "graph" / "users.jsonl",
-            [{"id": i, "mail": a, "userPrincipalName": a, "proxyAddresses": [f"SMTP:{a}"], "accountEnabled": True, "userType": "Member"} for i, a in users],
+            [
+                {
+                    "id": i,
+                    "mail": a,
+                    "userPrincipalName": a,
+                    "proxyAddresses": [f"SMTP:{a}"],
+                    "accountEnabled": True,
+                    "userType": "Member",
+                }
+                for i, a in users
+            ],
         )
         for user, files in graph().items():
             for name, rows in files.items():

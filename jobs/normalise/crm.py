@@ -48,6 +48,10 @@ class Table:
     columns: dict[str, str]
     labels: tuple[str, ...] = ()
 
+    def ids(self) -> list[str]:
+        """The key, and the columns that name other records."""
+        return [self.key, *(name for name, kind in self.columns.items() if kind in ("lookup", "guid"))]
+
     def schema(self) -> dict[str, pl.DataType]:
         """Columns and types of the crm table."""
         schema: dict[str, pl.DataType] = {self.key: pl.String()}

@@ -2,6 +2,13 @@
 
 A file is named by the hash of its content, so that an unchanged partition is the same file; files that neither the current nor the
 previous snapshot lists are removed. Beside the published tables lies what the next run needs to work out mail from (`state`).
+
+`changes` in the manifest says what is new, for readers that work out only what it reaches: a list, newest first, of `since` (the id
+of an earlier snapshot) and `file` (columns `table`, `column`, `key`: what came, went or changed on the way from that snapshot to the
+next one of the list, for the first entry to this snapshot). A row is listed by its key and by every id that it names, as they were and
+as they are (`REACH`), so that a contact that moved names both accounts. Whoever knows snapshot S reads the files from the first entry
+to the one with `since` S; when the manifest is S's own, nothing changed, and when S is neither, everything may have. The list is
+empty in the first snapshot and starts anew when a table gets other columns.
 """
 
 import hashlib
@@ -15,13 +22,24 @@ import orjson
 import polars as pl
 import pyarrow.parquet as pq
 
-from jobs.normalise import mail_update
+from jobs.normalise import crm, mail_update
 from jobs.normalise.mail_update import KEPT, MONTHLY, OUTPUTS, QUARANTINED, Kept
 from jobs.normalise.quarantine import CONSERVATION
 from jobs.normalise.tables import Normalised
 from jobs.privacy.opt_out import OptOut
 
 MANIFEST = "snapshot.json"
+CHANGES_KEPT = 20
+OF_ACTIVITIES = ("email", "appointment", "recurringappointmentmaster", "phonecall", "task", "activityparty")
+REACH = {
+    **{name: ["activity_id"] for name in OUTPUTS},
+    "person_address": ["address"],
+    "record_address": ["record_id", "address"],
+    "account_domain": ["account_id", "domain"],
+    **{f"crm_{name}": [*table.ids(), *(["master_id"] if name in crm.MERGING else [])]
+       for name, table in crm.TABLES.items() if name not in OF_ACTIVITIES},
+}  # fmt: skip
+"""Tables whose changes are told, with the columns that tell whom a changed row reaches; other tables reach readers through these."""
 SIDE_TABLES = ("seen", "folders", "owners", "owner_address", "conservation", "quarantined", "control")
 
 
@@ -42,7 +60,7 @@ class Lake:
         It cannot after a change of code or rules (`fingerprint`), nor when a raw file it had read is no longer what it was.
         """
         manifest = self.manifest()
-        if manifest is None or not (self.root / manifest["state"]).exists():
+        if manifest is None or not (self.root / manifest.get("state", "")).is_file():
             return None
         state = orjson.loads((self.root / manifest["state"]).read_bytes())
         if state["fingerprint"] != fingerprint or any(files.get(name) != size for name, size in state["files"].items()):
@@ -86,14 +104,12 @@ class Lake:
         if before is not None and before["snapshot_id"] == snapshot_id:
             manifest = {**before, "state": state}
         else:
-            changed = f"changed/{snapshot_id}.parquet"
-            _write_file(self.root / changed, _bytes(self._changed_ids(before, tables)))
             manifest = {
                 "snapshot_id": snapshot_id,
                 "previous_id": before["snapshot_id"] if before else None,
                 **content,
                 "row_counts": {name: self._row_count(paths) for name, paths in tables.items()},
-                "changed": {"activity_ids_file": changed, "full": before is None},
+                "changes": self._changes(before, tables) if before else [],
                 "state": state,
             }
         if manifest != before:
@@ -158,30 +174,43 @@ class Lake:
     def _row_count(self, paths: list[str]) -> int:
         return sum(pq.read_metadata(self.root / path).num_rows for path in paths)
 
-    def _changed_ids(self, before: dict[str, Any] | None, tables: dict[str, list[str]]) -> pl.DataFrame:
-        """Activities with a row that came, went or changed since the snapshot before; a later receive time alone is no change."""
-        changed = [pl.DataFrame(schema={"activity_id": pl.String})]
-        for name in OUTPUTS if before is not None else ():
+    def _changes(self, before: dict[str, Any], tables: dict[str, list[str]]) -> list[dict[str, str]]:
+        """The list `changes` of a snapshot of `tables` after `before`."""
+        parts = [pl.DataFrame(schema=dict.fromkeys(["table", "column", "key"], pl.String))]
+        for name, columns in REACH.items():
             old, new = set(before["tables"].get(name, [])), set(tables[name])
-            left, right = (self._comparable(name, sorted(files)) for files in (old - new, new - old))
-            changed.append(left.join(right, on=left.columns, how="anti", nulls_equal=True).select("activity_id"))
-            changed.append(right.join(left, on=left.columns, how="anti", nulls_equal=True).select("activity_id"))
-        return pl.concat(changed).unique().sort("activity_id")
+            left, right = self._rows(sorted(old - new)), self._rows(sorted(new - old))
+            if left is None and right is None:
+                continue
+            left, right = (right.clear() if left is None else left), (left.clear() if right is None else right)
+            if left.schema != right.schema:
+                return []
+            changed = [
+                a.join(b, on=a.columns, how="anti", nulls_equal=True).select(columns) for a, b in ((left, right), (right, left))
+            ]
+            named = pl.concat(changed).unpivot(on=columns, variable_name="column", value_name="key").drop_nulls()
+            parts.append(named.select(pl.lit(name).alias("table"), "column", "key"))
+        file = self._content("changes", pl.concat(parts).unique().sort(pl.all()))
+        return [{"since": before["snapshot_id"], "file": file}, *before.get("changes", [])][:CHANGES_KEPT]
 
-    def _comparable(self, name: str, paths: list[str]) -> pl.DataFrame:
-        parts = [pl.read_parquet(self.root / path, hive_partitioning=False) for path in paths]
-        frame = pl.concat([pl.DataFrame(schema=OUTPUTS[name]), *parts]).drop("ingested_at", strict=False)
+    def _rows(self, paths: list[str]) -> pl.DataFrame | None:
+        """The rows of some files of a table as they are compared: a later receive time alone is no change."""
+        if not paths:
+            return None
+        frame = pl.concat([pl.read_parquet(self.root / path, hive_partitioning=False) for path in paths])
         lists = [column for column, kind in frame.schema.items() if isinstance(kind, pl.List)]
-        return frame.with_columns(pl.col(lists).list.join("\n"))
+        return frame.drop("ingested_at", strict=False).with_columns(pl.col(lists).list.join("\n"))
 
     def _remove_unlisted(self, manifests: list[dict[str, Any] | None]) -> None:
         listed = {MANIFEST}
         for manifest in manifests:
             if manifest is not None:
                 listed |= {path for paths in manifest["tables"].values() for path in paths}
-                listed |= {manifest["changed"]["activity_ids_file"], manifest["state"]}
-                if (self.root / manifest["state"]).exists():
-                    state = orjson.loads((self.root / manifest["state"]).read_bytes())
+                listed |= {entry["file"] for entry in manifest.get("changes", [])}
+                kept = self.root / manifest.get("state", "")
+                if kept.is_file():
+                    listed.add(manifest["state"])
+                    state = orjson.loads(kept.read_bytes())
                     listed |= set(state["side"].values()) | {
                         path for paths in state["months"].values() for path in paths.values()
                     }

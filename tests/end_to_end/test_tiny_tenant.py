@@ -42,7 +42,11 @@ def test_contact_responses(marts):
 def test_first_last_and_next_interaction(marts):
     cleo = row(marts, "select * from kpi_contact where contact_id = ?", tiny.CLEO)
     assert str(cleo["first_interaction_at"])[:19] == "2026-06-01 09:00:00"
-    assert (str(cleo["last_interaction_at"])[:19], cleo["last_interaction_type"], cleo["last_interaction_by"]) == ("2026-06-15 10:00:00", "meeting", "us")
+    assert (str(cleo["last_interaction_at"])[:19], cleo["last_interaction_type"], cleo["last_interaction_by"]) == (
+        "2026-06-15 10:00:00",
+        "meeting",
+        "us",
+    )
     assert (str(cleo["next_interaction_at"])[:19], cleo["next_interaction_type"]) == ("2026-07-07 10:00:00", "meeting")
 
 
@@ -68,7 +72,10 @@ def test_copies_in_two_mailboxes_are_one_activity(marts):
 
 
 def test_daily_and_dense_views(marts):
-    days = marts.execute("select activity_date, emails_sent from relationship_activity_daily where record_id = ? and emails_sent > 0 order by 1", [tiny.CLEO])
+    days = marts.execute(
+        "select activity_date, emails_sent from relationship_activity_daily where record_id = ? and emails_sent > 0 order by 1",
+        [tiny.CLEO],
+    )
     assert [(str(d), n) for d, n in days.fetchall()] == [("2026-06-01", 1), ("2026-06-10", 1)]
     assert row(marts, "select count(*) as n from relationship_activity_60d where record_id = ?", tiny.CLEO)["n"] == 60
 

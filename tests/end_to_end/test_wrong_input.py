@@ -66,7 +66,9 @@ def free_port() -> int:
 def test_unreachable_host(home):
     before = published(home)
     url = f"http://127.0.0.1:{free_port()}"
-    assert_one_line(rapport("run", "extract_crm", **connected(url, home, RAPPORT_RETRY_BUDGET_SECONDS="1")), url.removeprefix("http://"))
+    assert_one_line(
+        rapport("run", "extract_crm", **connected(url, home, RAPPORT_RETRY_BUDGET_SECONDS="1")), url.removeprefix("http://")
+    )
     assert published(home) == before
 
 
@@ -163,7 +165,12 @@ def test_reader_keeps_its_version_while_a_new_one_is_published(home, tenant):
 def test_interrupted_run_gives_its_lock_back(home, tenant):
     with Server(tenant) as server:
         environment = {**os.environ, **connected(server.url, home)}
-        running = subprocess.Popen([sys.executable, "-m", "jobs.cli", "run", "relationship_kpis"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        running = subprocess.Popen(
+            [sys.executable, "-m", "jobs.cli", "run", "relationship_kpis"],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         time.sleep(3)
         running.kill()
         running.wait()

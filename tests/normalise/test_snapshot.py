@@ -48,6 +48,15 @@ def manifest_of(home: Path) -> dict[str, Any]:
     return json.loads((home / "lake" / "normalised" / "snapshot.json").read_text())
 
 
+def changed(home: Path, entry: int = 0) -> dict[str, set[tuple[str, str]]]:
+    """(column, key) of what an entry of the manifest's `changes` names, by table."""
+    frame = pl.read_parquet(home / "lake" / "normalised" / manifest_of(home)["changes"][entry]["file"])
+    told: dict[str, set[tuple[str, str]]] = {}
+    for table, column, key in frame.iter_rows():
+        told.setdefault(table, set()).add((column, key))
+    return told
+
+
 def small_world() -> World:
     world = World()
     world.contact("cleo", CLEO)
@@ -73,7 +82,7 @@ def test_activities_lie_in_the_folder_of_their_month(tmp_path: Path) -> None:
     assert months == ["month=2026-04", "month=2026-05", "month=2026-06", "month=none"]
     assert manifest["row_counts"]["activity"] == 4
     assert manifest["conservation"]["messages"] == {"kept": 3, "received": 3}
-    assert (manifest["tier"], manifest["changed"]["full"], manifest["previous_id"]) == ("enhanced", True, None)
+    assert (manifest["tier"], manifest["changes"], manifest["previous_id"]) == ("enhanced", [], None)
 
 
 def test_only_months_that_change_are_written_and_the_snapshot_names_the_activities(tmp_path: Path) -> None:
@@ -87,9 +96,8 @@ def test_only_months_that_change_are_written_and_the_snapshot_names_the_activiti
     new = set(after["tables"]["activity"]) - set(before["tables"]["activity"])
     assert [file.split("/")[1] for file in new] == ["month=2026-05"]
     assert after["previous_id"] == before["snapshot_id"]
-    changed = pl.read_parquet(root / after["changed"]["activity_ids_file"]).get_column("activity_id").to_list()
     late = pl.read_parquet([root / f for f in new]).filter(pl.col("source_ids").list.first().str.ends_with("late"))
-    assert (changed, after["changed"]["full"]) == (late.get_column("activity_id").to_list(), False)
+    assert changed(tmp_path)["activity"] == {("activity_id", name) for name in late.get_column("activity_id")}
     assert all((root / file).exists() for files in before["tables"].values() for file in files)
 
 
@@ -116,6 +124,45 @@ def test_a_changed_contact_or_internal_domain_rewrites_no_activity(tmp_path: Pat
         assert after["tables"][name] == before["tables"][name]
     assert after["tables"]["person_address"] != before["tables"]["person_address"]
     assert after["internal_domains"] == ["acme.example"]
+
+
+def test_a_changed_record_is_named_with_what_it_names_and_named(tmp_path: Path) -> None:
+    world = small_world()
+    for account in ("acme", "globex"):
+        world.add("accounts", guid(account), name=account)
+    world.contact("dan", DAN, parentcustomerid=("account", guid("acme")))
+    world.add("connections", guid("tie"), record1id=("contact", guid("dan")), record2id=("opportunity", guid("deal")))
+    first = run(world, tmp_path)
+    world.later()
+    world.contact("dan", "dan@globex.example", parentcustomerid=("account", guid("globex")))
+    run(world, tmp_path)
+    assert changed(tmp_path) == {
+        "crm_contact": {
+            ("contactid", guid("dan")), ("master_id", guid("dan")),
+            ("parentcustomerid", guid("acme")), ("parentcustomerid", guid("globex")),
+        },
+        "person_address": {("address", DAN), ("address", "dan@globex.example")},
+        "record_address": {("record_id", guid("dan")), ("address", DAN), ("address", "dan@globex.example")},
+    }  # fmt: skip
+    world.later()
+    world.remove("connections", guid("tie"))
+    run(world, tmp_path)
+    ends = {("record1id", guid("dan")), ("record2id", guid("deal"))}
+    assert changed(tmp_path) == {"crm_connection": {("connectionid", guid("tie")), *ends}}
+    assert changed(tmp_path, 1)["record_address"]
+    assert manifest_of(tmp_path)["changes"][1]["since"] == first["snapshot_id"]
+
+
+def test_a_snapshot_of_an_older_format_is_built_anew(tmp_path: Path) -> None:
+    world = small_world()
+    manifest = run(world, tmp_path)
+    file = tmp_path / "lake" / "normalised" / "snapshot.json"
+    file.write_text(json.dumps({name: value for name, value in manifest.items() if name not in ("state", "changes")}))
+    again = run(world, tmp_path)
+    assert (again["snapshot_id"], again["tables"]) == (manifest["snapshot_id"], manifest["tables"])
+    world.later()
+    world.mail("una", "inbox", "late", DAN, [UNA], at="2026-05-11T10:00:00Z")
+    assert run(world, tmp_path)["row_counts"]["activity"] == 5
 
 
 def test_a_second_run_waits_for_nobody(tmp_path: Path) -> None:
