@@ -84,6 +84,8 @@ class Settings(BaseSettings):
     max_quarantine_rate: float = Field(0.01, ge=0, le=1, description="Share of quarantined records that warns.")
     max_unresolved_rate: float = Field(0.5, ge=0, le=1, description="Share of customer addresses without a record that warns.")
     keep_versions: int = Field(5, ge=1, description="Published versions kept.")
+    keep_quality_runs: int = Field(60, ge=1, description="Runs whose verdict and evidence of the gate are kept.")
+    keep_candidate_days: int = Field(2, ge=1, description="Days that a candidate which was not published is kept.")
     postgres_dsn: SecretStr | None = Field(None, description="PostgreSQL target, postgresql://...; empty: none.")
     postgres_switch_seconds: float = Field(
         120.0, gt=0, description="How long a switch waits for readers of PostgreSQL that hold the views, seconds."
