@@ -69,6 +69,8 @@ def airflow(arguments: tuple[str, ...]) -> None:
 
     for name, value in airflow_environment(Settings().home.resolve(), "airflow").items():
         os.environ.setdefault(name, value)
+    # `standalone` starts its parts by the name `airflow`, and .venv/bin need not be on the user's path.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     from airflow.__main__ import main as airflow_main
 
     if arguments[:1] == ("standalone",):

@@ -181,7 +181,7 @@ def compute_weeks(run: Run) -> Run:
 
 def gate(run: Run) -> Run:
     """Check the candidate; a critical failure deletes it and fails the task."""
-    from jobs.quality import gate as check
+    from jobs.quality.gate import gate as check
 
     settings = Settings()
     with progress.stage("gate") as stage:

@@ -8,7 +8,7 @@ import great_expectations  # noqa: F401  (loaded before the clock starts)
 
 from jobs import runs
 from jobs.publish.context import RunContext
-from jobs.quality import gate
+from jobs.quality.gate import gate
 from jobs.settings import Settings
 
 

@@ -1,6 +1,1 @@
-"""The gate: checks on a candidate before readers may see it."""
-
-from jobs.publish.verdict import Check, GateError, GateResult
-from jobs.quality.gate import gate
-
-__all__ = ["Check", "GateError", "GateResult", "gate"]
+"""The gate: checks on a candidate before readers may see it, and the notices that people get."""

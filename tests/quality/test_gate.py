@@ -9,9 +9,9 @@ import duckdb
 import pytest
 
 from jobs.publish import publish
+from jobs.publish.verdict import GateError
 from jobs.publish.versions import Published
-from jobs.quality import GateError, gate
-from jobs.quality.gate import EXPECTATIONS
+from jobs.quality.gate import EXPECTATIONS, gate
 from jobs.quality.suites import read_suite, read_suites
 from tests.quality import world
 
