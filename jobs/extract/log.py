@@ -431,14 +431,12 @@ def watermarks(home: Path) -> list[dict[str, Any]]:
     return sorted(marks, key=lambda mark: (mark["source"], mark["stream"]))
 
 
-def history_start(home: Path) -> date | None:
-    """The latest day before which mail was not landed, over all mail streams; None when mail is loaded whole."""
-    states = (
-        read_state(folder)
-        for folder in stream_folders(home)
-        if folder.relative_to(raw_root(home)).parts[:2] == ("graph", "messages")
-    )
-    return max((state.history_start for state in states if state is not None and state.history_start), default=None)
+def history_start(rows: pl.DataFrame) -> date | None:
+    """The latest day before which mail was not landed, over the mail streams in `rows`; None when mail is loaded whole."""
+    pages = rows.filter((pl.col("op") == "page") & pl.col("stream").str.starts_with("messages/"))
+    last = pages.sort("round", "page").group_by("stream").agg(pl.col("payload").last()).get_column("payload")
+    days = (orjson.loads(facts).get("history_start") for facts in last.to_list())
+    return max((date.fromisoformat(day) for day in days if day), default=None)
 
 
 def row_counts(home: Path) -> dict[tuple[str, str], int]:

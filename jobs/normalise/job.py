@@ -1,7 +1,7 @@
 """The normalise stage: from the raw log of a home to the snapshot of its normalised lake."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,9 @@ COLUMNS = {
     **dict.fromkeys(["round_started_at", "window_start", "window_end"], INSTANT), "run_id": pl.String, "received_at": INSTANT,
 }  # fmt: skip
 """Columns of the raw log (`jobs.extract.log.SCHEMA`)."""
+
+STREAMS = {"file": pl.String, "source": pl.String, "stream": pl.String, "rows": pl.Int64}
+"""Columns of what the files of the raw log hold: rows by file and stream."""
 
 BATCH_ROWS = 300_000
 KINDS = {"number": "number", "category": "text"}
@@ -72,18 +75,19 @@ def _run(home: Path, root: Path, settings: Settings, progress: Progress) -> Snap
     lake = Lake(root)
     files = raw_files(home)
     fingerprint = _fingerprint(rules)
-    known = lake.state(fingerprint, files)
-    kept, read_before = known or (None, {})
-    raw = read_raw(log.raw_root(home), files, read_before, progress)
+    kept, read_before = lake.state(fingerprint, files) or (None, {})
+    fresh = [name for name in files if name not in read_before]
+    streams = pl.concat([*([kept.streams] if kept else []), streams_of(log.raw_root(home), fresh)])
+    raw = read_raw(log.raw_root(home), streams, read_before, progress)
     result = normalised(raw, rules, kept)
-    started = log.history_start(home)
+    started = log.history_start(result.mail.control)
     facts = {
         "conservation": by_family(result.conservation),
         "tier": "enhanced" if raw.has_graph else "basic",
         "history_start": started.isoformat() if started else None,
         "internal_domains": result.internal_domains,
     }
-    manifest = lake.write(result, facts, fingerprint, files)
+    manifest = lake.write(result, facts, fingerprint, files, streams)
     return SnapshotReport(
         manifest["snapshot_id"], manifest["tier"], manifest["history_start"], manifest["row_counts"], manifest["conservation"]
     )
@@ -101,38 +105,48 @@ def raw_files(home: Path) -> dict[str, int]:
     return {path.relative_to(root).as_posix(): path.stat().st_size for path in sorted(root.rglob("*.parquet"))}
 
 
-def read_raw(root: Path, files: Iterable[str], read_before: Iterable[str] = (), progress: Progress = lambda *_: None) -> Raw:
-    """The rows of the raw log by what they are for; mail is read a group of mailboxes at a time, or only from new files."""
-    every = _scan(root, files)
-    before = set(read_before)
-    streams = every.group_by("source", "stream").agg(pl.len().alias("rows")).sort("source", "stream").collect(engine="streaming")
-    graph = streams.filter(pl.col("source") == "graph")
-    family = graph.get_column("stream").str.split("/").list.first()
+def streams_of(root: Path, files: list[str]) -> pl.DataFrame:
+    """What the raw files `files` hold (STREAMS)."""
+    if not files:
+        return pl.DataFrame(schema=STREAMS)
+    rows = pl.scan_parquet([root / name for name in files], hive_partitioning=False, include_file_paths="file")
+    counts = rows.group_by("file", "source", "stream").agg(pl.len().cast(pl.Int64).alias("rows")).collect(engine="streaming")
+    prefix = f"{root.as_posix()}/"
+    return counts.with_columns(pl.col("file").str.strip_prefix(prefix)).select(STREAMS.keys()).sort("file", "source", "stream")
+
+
+def read_raw(root: Path, streams: pl.DataFrame, read_before: Collection[str] = (), progress: Progress = lambda *_: None) -> Raw:
+    """The rows of the raw log by what they are for; mail is read a group of mailboxes at a time, or only from new files.
+
+    `streams`: what its files hold (STREAMS).
+    """
+    family = pl.col("stream").str.split("/").list.first()
+    user = pl.col("stream").str.split("/").list.get(1, null_on_oob=True).str.to_lowercase()
+    is_new = ~pl.col("file").is_in(list(read_before))
+    graph = streams.filter(pl.col("source") == "graph").with_columns(family.alias("family"), user.alias("user"))
 
     def rows_of(kind: str) -> pl.DataFrame:
-        names = graph.filter(family == kind).get_column("stream")
-        return every.filter(pl.col("stream").is_in(names.to_list())).collect() if len(names) else _empty()
+        return _read(root, graph.filter(pl.col("family") == kind))
 
     def older(kind: str, users: list[str]) -> pl.DataFrame:
-        user = graph.get_column("stream").str.split("/").list.get(1, null_on_oob=True).str.to_lowercase()
-        names = graph.filter((family == kind) & user.is_in(users)).get_column("stream")
-        return _scan(root, before).filter(pl.col("stream").is_in(names.to_list())).collect()
+        return _read(root, graph.filter(~is_new, pl.col("family") == kind, pl.col("user").is_in(users)))
 
     def mail(only_new: bool) -> NewMail:
         if only_new:
-            fresh = _scan(root, [name for name in files if name not in before])
-            rows = fresh.filter(pl.col("stream").str.starts_with("messages/")).collect()
-            return NewMail(lambda: [rows], fresh.filter(pl.col("stream").str.starts_with("messageHeaders/")).collect(), older)
+            rows, listed = (
+                _read(root, graph.filter(is_new, pl.col("family") == kind)) for kind in ("messages", "messageHeaders")
+            )
+            return NewMail(lambda: [rows], listed, older)
         return NewMail(groups, rows_of("messageHeaders"), older)
 
     def groups() -> Iterator[pl.DataFrame]:
-        parts = mailbox_groups(graph.filter(family == "messages"))
-        for done, names in enumerate(parts):
+        parts = mailbox_groups(graph.filter(pl.col("family") == "messages"))
+        for done, part in enumerate(parts):
             progress(done, len(parts), "mailbox groups")
-            yield every.filter(pl.col("stream").is_in(names)).collect()
+            yield _read(root, part)
 
     return Raw(
-        dataverse=every.filter(pl.col("source") == "dataverse").collect(),
+        dataverse=_read(root, streams.filter(pl.col("source") == "dataverse")),
         users=rows_of("users"),
         folders=rows_of("mailFolders"),
         calendars=rows_of("calendarView"),
@@ -141,28 +155,25 @@ def read_raw(root: Path, files: Iterable[str], read_before: Iterable[str] = (), 
     )
 
 
-def _scan(root: Path, files: Iterable[str]) -> pl.LazyFrame:
-    paths = [root / name for name in files]
-    return pl.scan_parquet(paths, hive_partitioning=False) if paths else _empty().lazy()
+def _read(root: Path, streams: pl.DataFrame) -> pl.DataFrame:
+    """The rows of some streams in some files."""
+    if streams.is_empty():
+        return _empty()
+    rows = pl.scan_parquet([root / name for name in streams.get_column("file").unique().sort()], hive_partitioning=False)
+    return rows.filter(pl.col("stream").is_in(streams.get_column("stream").unique().to_list())).collect()
 
 
 def _empty() -> pl.DataFrame:
     return pl.DataFrame(schema=COLUMNS)
 
 
-def mailbox_groups(streams: pl.DataFrame, limit: int = BATCH_ROWS) -> list[list[str]]:
-    """Streams of whole mailboxes, in groups of about `limit` rows."""
-    groups: list[list[str]] = []
-    size = 0
-    by_user = streams.with_columns(pl.col("stream").str.split("/").list.get(1).str.to_lowercase().alias("user"))
-    for part in by_user.partition_by("user", maintain_order=True):
-        rows = int(part.get_column("rows").sum())
-        if not groups or size + rows > limit:
-            groups.append([])
-            size = 0
-        groups[-1] += part.get_column("stream").to_list()
-        size += rows
-    return groups
+def mailbox_groups(streams: pl.DataFrame, limit: int = BATCH_ROWS) -> list[pl.DataFrame]:
+    """`streams` (with `user`) as groups of whole mailboxes of about `limit` rows."""
+    ordered = streams.sort("user", "file")
+    total = ordered.group_by("user", maintain_order=True).agg(pl.col("rows").sum())
+    group = (pl.col("rows").cum_sum() - pl.col("rows")) // limit
+    numbered = ordered.join(total.select("user", group.alias("group")), on="user", maintain_order="left")
+    return numbered.partition_by("group", include_key=False, maintain_order=True)
 
 
 def by_family(conservation: pl.DataFrame) -> dict[str, dict[str, int]]:

@@ -41,12 +41,14 @@ class People:
 
 @dataclass(frozen=True)
 class Kept:
-    """What the run before kept. `scan(table, columns)` reads a monthly table with its `month`, `load(month, table)` one month of it."""
+    """What the run before kept. `scan(table, columns)` reads a monthly table with its `month`, `load(month, table)` one month of it;
+    `streams` says what the raw files hold that it read."""
 
     months: list[str]
     scan: Callable[[str, list[str]], pl.DataFrame]
     load: Callable[[str, str], pl.DataFrame]
     next_copy: int
+    streams: pl.DataFrame
     seen: pl.Series
     folders: pl.DataFrame
     owners: pl.DataFrame

@@ -8,38 +8,63 @@ from typing import Any
 
 import orjson
 import polars as pl
+import pyarrow as pa
+import pyarrow.json
 
 BATCH = 50_000
+BLOCK_BYTES = 4 << 20
 TEXT = pl.String
 PERSON = pl.Struct({"emailAddress": pl.Struct({"name": TEXT, "address": TEXT})})
 LOCAL_TIME = pl.Struct({"dateTime": TEXT, "timeZone": TEXT})
 ANSWER = pl.Struct({"response": TEXT, "time": TEXT})
 
 
-def decode(payload: pl.Series, fields: dict[str, Any]) -> pl.DataFrame:
-    """One column a field, null where the key is absent or its value has another shape than the field's."""
-    shape = pl.Struct(fields)
-    parts = [payload.slice(start, BATCH).to_frame("payload") for start in range(0, len(payload), BATCH)]
-    if not parts:
-        return pl.DataFrame(schema=fields)
+def decode(payload: pl.Series, fields: dict[str, Any], flags: tuple[str, ...] = ()) -> pl.DataFrame:
+    """One column a field, null where the key is absent or its value has another shape than the field's.
+
+    `flags`: text fields that hold JSON booleans in nearly all records, read as `true` and `false`.
+    """
+    parts = [payload.slice(start, BATCH) for start in range(0, len(payload), BATCH)]
+    return pl.concat([pl.DataFrame(schema=fields), *(_decoded(part, fields, flags) for part in parts)])
+
+
+def _decoded(part: pl.Series, fields: dict[str, Any], flags: tuple[str, ...]) -> pl.DataFrame:
+    """Arrow reads at a third of the cost of the others, but only what has exactly the shape of the fields."""
     try:
-        # Lazy frames one below the other are decoded at the same time, one a thread.
-        return pl.concat([_decoded(part, shape) for part in parts]).collect()
-    except pl.exceptions.ComputeError:
-        return pl.concat([_mended(part, shape) for part in parts])
+        return _read_exactly(part, fields, flags)
+    except pa.ArrowInvalid:
+        return _mended(part.to_frame("payload"), pl.Struct(fields))
 
 
-def _decoded(part: pl.DataFrame, shape: pl.Struct) -> pl.LazyFrame:
-    return part.lazy().select(pl.col("payload").str.json_decode(shape)).unnest("payload")
+def _read_exactly(part: pl.Series, fields: dict[str, Any], flags: tuple[str, ...]) -> pl.DataFrame:
+    """The fields of records none of which has a value of another shape; raises ArrowInvalid otherwise."""
+    shape = pa.schema([(name, pa.bool_() if name in flags else _arrow_type(kind)) for name, kind in fields.items()])
+    lines = part.fill_null("{}").str.join("\n").to_arrow(compat_level=pl.CompatLevel.oldest())
+    table = pa.json.read_json(
+        pa.BufferReader(lines.buffers()[2]),
+        pa.json.ReadOptions(block_size=BLOCK_BYTES),
+        pa.json.ParseOptions(shape, newlines_in_values=False, unexpected_field_behavior="ignore"),
+    )
+    table.validate(full=True)
+    if table.num_rows != len(part):
+        raise pa.ArrowInvalid(f"{table.num_rows} records in {len(part)} payloads")
+    return pl.DataFrame(pl.from_arrow(table)).select([pl.col(name).cast(kind) for name, kind in fields.items()])
+
+
+def _arrow_type(kind: Any) -> pa.DataType:
+    if isinstance(kind, pl.Struct):
+        return pa.struct([(field.name, _arrow_type(field.dtype)) for field in kind.fields])
+    return pa.list_(_arrow_type(kind.inner)) if isinstance(kind, pl.List) else pa.string()
 
 
 def _mended(part: pl.DataFrame, shape: pl.Struct) -> pl.DataFrame:
-    """Some row of some part has a value of another shape: what does not fit is taken out, row by row."""
+    """Some row has a value of another shape: what cannot be read as text is taken out, row by row."""
+    decoded = pl.col("payload").str.json_decode(shape)
     try:
-        return _decoded(part, shape).collect()
+        return part.select(decoded).unnest("payload")
     except pl.exceptions.ComputeError:
         texts = [orjson.dumps(_fit(orjson.loads(text), shape)).decode() for text in part.get_column("payload").to_list()]
-        return _decoded(pl.DataFrame({"payload": texts}, schema={"payload": pl.String}), shape).collect()
+        return pl.DataFrame({"payload": texts}, schema={"payload": pl.String}).select(decoded).unnest("payload")
 
 
 def _fit(value: Any, shape: Any) -> Any:

@@ -40,7 +40,7 @@ REACH = {
        for name, table in crm.TABLES.items() if name not in OF_ACTIVITIES},
 }  # fmt: skip
 """Tables whose changes are told, with the columns that tell whom a changed row reaches; other tables reach readers through these."""
-SIDE_TABLES = ("seen", "folders", "owners", "owner_address", "conservation", "quarantined", "control")
+SIDE_TABLES = ("streams", "seen", "folders", "owners", "owner_address", "conservation", "quarantined", "control")
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,9 @@ class Lake:
         )
         return kept, state["files"]
 
-    def write(self, result: Normalised, facts: dict[str, Any], fingerprint: str, files: dict[str, int]) -> dict[str, Any]:
+    def write(
+        self, result: Normalised, facts: dict[str, Any], fingerprint: str, files: dict[str, int], streams: pl.DataFrame
+    ) -> dict[str, Any]:
         """Write what changed, then the manifest, and return it; a result that changes nothing leaves the manifest as it is."""
         self.root.mkdir(parents=True, exist_ok=True)
         before = self.manifest()
@@ -100,7 +102,7 @@ class Lake:
         tables["conservation"] = [self._content("conservation", result.conservation)]
         content = {"tables": tables, **facts}
         snapshot_id = hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
-        state = self._state(result, months, fingerprint, files)
+        state = self._state(result, months, fingerprint, files, streams)
         if before is not None and before["snapshot_id"] == snapshot_id:
             manifest = {**before, "state": state}
         else:
@@ -138,9 +140,17 @@ class Lake:
         paths += [files[name] for files in months.values() if self._row_count([files[name]])]
         return sorted(paths) or [self._content(name, pl.DataFrame(schema=OUTPUTS[name]))]
 
-    def _state(self, result: Normalised, months: dict[str, dict[str, str]], fingerprint: str, files: dict[str, int]) -> str:
+    def _state(
+        self,
+        result: Normalised,
+        months: dict[str, dict[str, str]],
+        fingerprint: str,
+        files: dict[str, int],
+        streams: pl.DataFrame,
+    ) -> str:
         mail, known = result.mail, result.people
         side = {
+            "streams": streams.sort("file", "source", "stream"),
             "seen": mail.seen.to_frame("place"),
             "folders": known.folders,
             "owners": known.owners,

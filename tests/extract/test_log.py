@@ -139,5 +139,7 @@ def test_parking_again_keeps_since_when(tmp_path):
 
 def test_an_empty_home_reads_as_an_empty_log(tmp_path):
     assert (
-        log.read_pages(tmp_path).collect().height == 0 and log.watermarks(tmp_path) == [] and log.history_start(tmp_path) is None
+        log.read_pages(tmp_path).collect().height == 0
+        and log.watermarks(tmp_path) == []
+        and log.history_start(log.read_pages(tmp_path).collect()) is None
     )
