@@ -1,8 +1,12 @@
 """PostgreSQL as a target: a version is loaded into a schema of its own, and readers use stable schemas of views.
 
 `kpi_v<N>` holds the tables of a version, `kpi_restricted_v<N>` its restricted ones. `kpi` and `restricted` hold views
-over one of them, all replaced in one transaction, and `kpi.publication` the log of switches. Grants sit on `kpi` alone.
-The comment of `kpi_v<N>` says which version it is; it is written last, so a load without it is unfinished.
+over one of them, all replaced in one transaction, and `kpi.publication` shows the log of switches, `kpi_log.publication`.
+Grants sit on `kpi` alone. The comment of `kpi_v<N>` says which version it is; it is written last, so a load without it is unfinished.
+
+A transaction reads one version even when its snapshot is older than the switch: views are looked up as they are now, rows
+as they were then. So a switch waits for the snapshots that are older than the load, which would find the new tables empty,
+and the view `kpi.publication` has the last switch in its own text.
 """
 
 import json
@@ -22,13 +26,21 @@ from jobs.publish.records import PUBLICATION
 from jobs.publish.versions import Version
 
 SCHEMA, RESTRICTED = "kpi", "restricted"
+LOG = "kpi_log.publication"
 KEPT_SCHEMAS = 2
 BATCH_ROWS = 65_536
 LOCK_WAIT_MS = 200
 LOCKING_SECONDS = 0.5
 PAUSE_SECONDS = 0.02
 RETRIED = ("55P03", "40P01")
-LOG_COLUMNS = "id text PRIMARY KEY, position bigint GENERATED ALWAYS AS IDENTITY, switched_at timestamptz NOT NULL, action text NOT NULL, previous text, reason text"
+LOG_COLUMNS = {
+    "id": "text PRIMARY KEY",
+    "position": "bigint GENERATED ALWAYS AS IDENTITY",
+    "switched_at": "timestamptz NOT NULL",
+    "action": "text NOT NULL",
+    "previous": "text",
+    "reason": "text",
+}
 
 
 class PostgresError(RapportError):
@@ -69,9 +81,9 @@ class Postgres:
     def current(self) -> str | None:
         """The version that readers of `kpi` see."""
         with self._session() as con:
-            if not _query(con, "SELECT 1 FROM pg_class WHERE oid = to_regclass('kpi.publication')"):
+            if not _query(con, f"SELECT 1 FROM pg_class WHERE oid = to_regclass('{LOG}')"):
                 return None
-            found = _query(con, "SELECT version FROM kpi.publication ORDER BY position DESC LIMIT 1")
+            found = _query(con, f"SELECT version FROM {LOG} ORDER BY position DESC LIMIT 1")
             return found[0][0] if found else None
 
     def load(self, version: Version) -> int:
@@ -103,46 +115,48 @@ class Postgres:
     def switch(self, version: Version, entry: dict[str, Any]) -> None:
         """Let `kpi` and `restricted` show a loaded version and record `entry`, in one transaction.
 
-        Every view is locked before the first is replaced, and locking gives up sooner than the server looks for deadlocks
-        (1 s), so that it is never a reader that is sacrificed. A column that disappears or changes its type is a contract
+        Snapshots older than the load are waited for. Every view is locked before the first is replaced, and locking gives up
+        sooner than the server looks for deadlocks (1 s), so that it is never a reader that is sacrificed. A column that disappears or changes its type is a contract
         change: its view is made anew, which fails while a reader's own view stands on it.
         """
         deadline = clock.monotonic() + self.switch_seconds
         with self._session() as con:
             number = next(n for n, name in _schemas(con).items() if name == version.name)
             self._prepare(con)
-            order = [f"{SCHEMA}.publication", *(f"{schema}.{quote(name)}" for schema, name in sorted(_views(con)))]
+            order = [f"{schema}.{quote(name)}" for schema, name in sorted(_views(con))]
+            older = _snapshots(con)
+            con.commit()
+            while older := older & _snapshots(con):
+                con.commit()
+                self._wait(deadline, "kept snapshots older than the load", ", ".join(sorted({who for _, who in older})))
             con.commit()
             while (held := _lock(con, order)) is not None:
                 con.rollback()
-                if clock.monotonic() > deadline:
-                    raise PostgresError(
-                        f"PostgreSQL: readers held {held} for {self.switch_seconds:.0f} s: {_holders(con)}; "
-                        "run again when they are done"
-                    )
+                self._wait(deadline, f"held {held}", _holders(con))
                 order.sort(key=lambda name: name != held)
-                self.sleep(PAUSE_SECONDS)
             self._replace_views(con, version, number, entry)
+
+    def _wait(self, deadline: float, what: str, who: str) -> None:
+        if clock.monotonic() > deadline:
+            raise PostgresError(
+                f"PostgreSQL: readers {what} for {self.switch_seconds:.0f} s: {who}; run again when they are done"
+            )
+        self.sleep(PAUSE_SECONDS)
 
     def _prepare(self, con: adbc.Connection) -> None:
         if not _query(con, f"SELECT 1 FROM pg_roles WHERE rolname = {literal(self.role)}"):
             raise PostgresError(
                 f"PostgreSQL has no role {self.role}: CREATE ROLE {quote(self.role)} NOLOGIN, or set RAPPORT_POSTGRES_READER_ROLE"
             )
-        for schema in (SCHEMA, RESTRICTED):
+        for schema in (SCHEMA, RESTRICTED, LOG.partition(".")[0]):
             _run(con, f"CREATE SCHEMA IF NOT EXISTS {schema}")
-        columns = ", ".join(
-            f"{quote(c.name)} {_TYPES[c.data_type]}{'' if c.nullable else ' NOT NULL'}" for c in PUBLICATION.columns
-        )
-        if not _query(con, "SELECT 1 FROM pg_class WHERE oid = to_regclass('kpi.publication')"):
-            _run(con, f"CREATE TABLE {SCHEMA}.publication ({columns}, {LOG_COLUMNS})")
+        described = [f"{quote(c.name)} {_TYPES[c.data_type]}{'' if c.nullable else ' NOT NULL'}" for c in PUBLICATION.columns]
+        described += [f"{name} {kind}" for name, kind in LOG_COLUMNS.items()]
+        _run(con, f"CREATE TABLE IF NOT EXISTS {LOG} ({', '.join(described)})")
         _run(con, f"GRANT USAGE ON SCHEMA {SCHEMA} TO {quote(self.role)}")
-        granted = f"has_table_privilege({literal(self.role)}, '{SCHEMA}.publication', 'SELECT')"
-        if not _query(con, f"SELECT 1 WHERE {granted}"):
-            _run(con, f"GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA} TO {quote(self.role)}")
 
     def _replace_views(self, con: adbc.Connection, version: Version, number: int, entry: dict[str, Any]) -> None:
-        wanted = set()
+        wanted = {(SCHEMA, PUBLICATION.name)}
         for table, _files in _contents(version):
             if table.name == PUBLICATION.name:
                 continue
@@ -151,15 +165,28 @@ class Postgres:
             self._replace_view(con, table, schema, number)
         for schema, name in set(_views(con)) - wanted:
             _run(con, f"DROP VIEW {schema}.{quote(name)}")
+        self._record(con, version, number, entry)
+
+    def _record(self, con: adbc.Connection, version: Version, number: int, entry: dict[str, Any]) -> None:
+        """Log a switch and show it in `kpi.publication`, its last row spelled out in the view."""
         names = ", ".join(quote(c.name) for c in PUBLICATION.columns)
         values = [entry[k] for k in ("id", "action", "previous", "reason")]
         spelled = ", ".join("NULL" if v is None else literal(v) for v in values)
         _run(
             con,
-            f"INSERT INTO {SCHEMA}.publication ({names}, id, action, previous, reason, switched_at) "
+            f"INSERT INTO {LOG} ({names}, id, action, previous, reason, switched_at) "
             f"SELECT {names}, {spelled}, {literal(entry['at'])}::timestamptz "
             f"FROM {_tables(number, False)}.publication WHERE version = {literal(version.name)} ON CONFLICT (id) DO NOTHING",
         )
+        shown = [*(quote(c.name) for c in PUBLICATION.columns), *LOG_COLUMNS]
+        last = f"id = {literal(entry['id'])}"
+        texts = ", ".join(f"quote_nullable({c}) || '::' || pg_typeof({c})" for c in shown)
+        row = _query(con, f"SELECT concat_ws(', ', {texts}) FROM {LOG} WHERE {last}")[0][0]
+        view = f"{SCHEMA}.{PUBLICATION.name}"
+        _run(
+            con, f"CREATE OR REPLACE VIEW {view} AS SELECT {', '.join(shown)} FROM {LOG} WHERE NOT {last} UNION ALL SELECT {row}"
+        )
+        _run(con, f"GRANT SELECT ON {view} TO {quote(self.role)}")
 
     def _replace_view(self, con: adbc.Connection, table: Mart, schema: str, number: int) -> None:
         name = f"{schema}.{quote(table.name)}"
@@ -268,6 +295,21 @@ def _shown(con: adbc.Connection) -> int | None:
     return found[0][0] if found else None
 
 
+def _snapshots(con: adbc.Connection) -> set[tuple[str, str]]:
+    """The transactions that hold a snapshot and may read `kpi`: virtual transaction id, who it is in words."""
+    found = _query(
+        con,
+        "SELECT l.virtualtransaction, a.usename::text, a.pid, a.application_name FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid "
+        "WHERE l.locktype = 'virtualxid' AND a.datname = current_database() AND a.backend_xmin IS NOT NULL "
+        f"AND a.pid <> pg_backend_pid() AND has_schema_privilege(a.usesysid, '{SCHEMA}', 'USAGE')",
+    )
+    return {(transaction, _who(*reader)) for transaction, *reader in found}
+
+
+def _who(user: str, pid: int, application: str) -> str:
+    return f"{user} (pid {pid}{f', {application}' if application else ''})"
+
+
 def _holders(con: adbc.Connection) -> str:
     """Who holds locks on what readers see, in words."""
     found = _query(
@@ -276,7 +318,7 @@ def _holders(con: adbc.Connection) -> str:
         "JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_stat_activity a ON a.pid = l.pid "
         f"WHERE n.nspname IN ('{SCHEMA}', '{RESTRICTED}') AND l.granted AND a.pid <> pg_backend_pid()",
     )
-    return ", ".join(f"{user} (pid {pid}{f', {app}' if app else ''})" for user, pid, app in found) or "gone by now"
+    return ", ".join(_who(*reader) for reader in found) or "gone by now"
 
 
 def _lock(con: adbc.Connection, relations: list[str]) -> str | None:

@@ -20,7 +20,7 @@ def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name.split(".")[0]))
-ROLE = "rapport_bi"
+ROLES = ("rapport_bi", "rapport_loader")
 
 
 def _as_postgres(*command: str | Path) -> None:
@@ -58,13 +58,14 @@ def postgres_server() -> Iterator[str]:
 
 @pytest.fixture
 def postgres(postgres_server: str, request: pytest.FixtureRequest) -> str:
-    """The URL of a new database, with the reader role there."""
+    """The URL of a new database, with the roles of readers and of a loader that is no superuser."""
     import adbc_driver_postgresql.dbapi as adbc
 
     name = f"t{abs(hash(request.node.name)) % 10**9}"
     with adbc.connect(f"{postgres_server}/postgres", autocommit=True) as con, con.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {quote(name)}")
-        cursor.execute(f"SELECT 1 FROM pg_roles WHERE rolname = '{ROLE}'")
-        if not cursor.fetchall():
-            cursor.execute(f"CREATE ROLE {ROLE} LOGIN")
+        for role in ROLES:
+            cursor.execute(f"SELECT 1 FROM pg_roles WHERE rolname = '{role}'")
+            if not cursor.fetchall():
+                cursor.execute(f"CREATE ROLE {role} LOGIN")
     return f"{postgres_server}/{name}"

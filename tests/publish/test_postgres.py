@@ -1,6 +1,7 @@
 """PostgreSQL as a target: loaded apart, switched in one transaction, read through stable views."""
 
 import threading
+import time
 
 import adbc_driver_postgresql.dbapi as adbc
 import pytest
@@ -10,7 +11,7 @@ from jobs.publish.postgres import Postgres, PostgresError
 from jobs.publish.versions import Published
 from tests.publish.marts import DAY, MARTS, candidate, checked, context, settings, write_project
 
-READER = "rapport_bi"
+READER, LOADER = "rapport_bi", "rapport_loader"
 
 
 def ask(dsn, query, user="rapport"):
@@ -45,11 +46,16 @@ def test_readers_see_what_was_published(tmp_path, postgres):
 def test_the_reader_role_reads_kpi_alone(tmp_path, postgres):
     publish_one(tmp_path, postgres, "r1")
     assert ask(postgres, "SELECT subject FROM restricted.activity_subject") == [("A subject",)]
-    for forbidden in ("restricted.activity_subject", "kpi_v1.kpi_contact", "kpi_restricted_v1.activity_subject"):
+    for forbidden in (
+        "restricted.activity_subject",
+        "kpi_v1.kpi_contact",
+        "kpi_restricted_v1.activity_subject",
+        "kpi_log.publication",
+    ):
         with pytest.raises(adbc.Error, match="permission denied"):
             ask(postgres, f"SELECT * FROM {forbidden}", READER)
     with pytest.raises(adbc.Error, match="permission denied"):
-        ask(postgres, "DELETE FROM kpi.publication", READER)
+        ask(postgres, "DELETE FROM kpi.kpi_contact", READER)
 
 
 def test_two_versions_are_kept_and_a_readers_own_view_survives(tmp_path, postgres):
@@ -141,46 +147,126 @@ def test_a_reader_who_holds_a_view_is_waited_for_and_named(tmp_path, postgres):
     assert publish_one(tmp_path, postgres, "r3", sent=3).status == "published"
 
 
-def test_readers_in_a_loop_see_no_error_and_no_mixed_version(tmp_path, postgres):
+TABLES = ("kpi_contact", "kpi_account", "kpi_history")
+LATEST = "SELECT version FROM kpi.publication ORDER BY position DESC LIMIT 1"
+SINGLE = f"""
+    SELECT ({LATEST}), min(c.emails_sent), max(c.emails_sent), min(a.emails_sent), max(a.emails_sent)
+    FROM kpi.kpi_contact c CROSS JOIN kpi.kpi_account a
+"""
+
+
+def shown(cursor, tables=TABLES):
+    """The version that a transaction is told it reads, and the figures that it finds in each table."""
+    cursor.execute(LATEST)
+    version = cursor.fetchall()[0][0]
+    figures = []
+    for table in tables:
+        cursor.execute(f"SELECT min(emails_sent), max(emails_sent) FROM kpi.{table}")
+        figures += cursor.fetchall()[0]
+    return version, figures
+
+
+def entry(number):
+    return {"id": f"e{number}", "at": "2026-07-06T00:00:00+00:00", "action": "publish", "previous": None, "reason": None}
+
+
+def three_versions(home, dsn):
+    """Three versions, the first shown; the name of each with the figure that all its tables hold."""
     for n in (3, 2, 1):
-        publish_one(tmp_path, postgres, f"r{n}", sent=n)
-    versions = sorted(Published(tmp_path).versions(), key=lambda v: v.manifest["run_id"])
-    target = Postgres(postgres, READER, 10)
+        publish_one(home, dsn, f"r{n}", sent=n)
+    versions = sorted(Published(home).versions(), key=lambda v: v.manifest["run_id"])
+    return versions, {v.name: n for n, v in enumerate(versions, 1)}
+
+
+def test_fifty_publications_under_readers_in_a_loop_give_no_error_and_no_mixed_version(tmp_path, postgres):
+    versions, figure = three_versions(tmp_path, postgres)
+    target = Postgres(postgres, READER, 30)
     stop, trouble, seen = threading.Event(), [], []
 
-    def read(several: bool) -> None:
+    def single(cursor):
+        cursor.execute(SINGLE)
+        version, *figures = cursor.fetchall()[0]
+        return version, figures
+
+    def several(cursor):
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        return shown(cursor)
+
+    def several_after_another_statement(cursor):
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        cursor.execute("SELECT count(*) FROM pg_class")
+        stop.wait(0.02)
+        return shown(cursor, reversed(TABLES))
+
+    def read(how):
         try:
             with adbc.connect(postgres.replace("rapport@", f"{READER}@")) as con, con.cursor() as cursor:
                 while not stop.is_set():
-                    if several:
-                        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-                        figures = []
-                        for table in ("kpi_contact", "kpi_account", "kpi_history"):
-                            cursor.execute(f"SELECT min(emails_sent), max(emails_sent), count(*) FROM kpi.{table}")
-                            figures += cursor.fetchall()[0][:2]
-                    else:
-                        cursor.execute(
-                            "SELECT min(c.emails_sent), max(c.emails_sent), min(a.emails_sent), max(a.emails_sent) FROM kpi.kpi_contact c CROSS JOIN kpi.kpi_account a"
-                        )
-                        figures = list(cursor.fetchall()[0])
+                    version, figures = how(cursor)
                     con.commit()
-                    seen.append(figures[0])
-                    if len(set(figures)) != 1:
-                        trouble.append(figures)
+                    seen.append(figure[version])
+                    if set(figures) != {figure[version]}:
+                        trouble.append((how.__name__, version, figures))
                     stop.wait(0.002)
         except Exception as error:
-            trouble.append(error)
+            trouble.append((how.__name__, error))
 
-    readers = [threading.Thread(target=read, args=(several,)) for several in (False, True)]
+    readers = [threading.Thread(target=read, args=(how,)) for how in (single, several, several_after_another_statement)]
     for reader in readers:
         reader.start()
     for n in range(50):
-        entry = {"id": f"e{n}", "at": "2026-07-06T00:00:00+00:00", "action": "publish", "previous": None, "reason": None}
         target.load(versions[n % 3])
-        target.switch(versions[n % 3], entry)
+        target.switch(versions[n % 3], entry(n))
         target.prune()
     stop.set()
     for reader in readers:
         reader.join()
     assert trouble == []
     assert set(seen) == {1, 2, 3} and len(seen) > 100
+
+
+def test_a_snapshot_older_than_the_load_is_waited_for_and_named(tmp_path, postgres):
+    ask(postgres, f"GRANT CREATE ON DATABASE {postgres.rpartition('/')[2]} TO {LOADER}")
+    loader = postgres.replace("rapport@", f"{LOADER}@")
+    versions, figure = three_versions(tmp_path, loader)
+    target = Postgres(loader, READER, 0.5)
+    with adbc.connect(postgres.replace("rapport@", f"{READER}@")) as con, con.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        cursor.execute("SELECT 1")
+        cursor.fetchall()
+        target.load(versions[2])
+        with pytest.raises(PostgresError, match=READER):
+            target.switch(versions[2], entry(1))
+        version, figures = shown(cursor)
+        assert set(figures) == {figure[version]} == {1}
+        con.commit()
+        target.switch(versions[2], entry(1))
+        version, figures = shown(cursor)
+        assert set(figures) == {figure[version]} == {3}
+
+
+def test_a_transaction_that_waits_for_the_switch_sees_the_new_version_whole(tmp_path, postgres, monkeypatch):
+    versions, figure = three_versions(tmp_path, postgres)
+    target, found = Postgres(postgres, READER, 10), []
+    target.load(versions[1])
+
+    def read():
+        with adbc.connect(postgres.replace("rapport@", f"{READER}@")) as con, con.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            found.append(shown(cursor))
+
+    reader = threading.Thread(target=read)
+    replace = Postgres._replace_views
+
+    def while_a_reader_waits(self, con, *rest):
+        reader.start()
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        while ask(postgres, waiting) == [(0,)]:
+            time.sleep(0.01)
+        replace(self, con, *rest)
+
+    monkeypatch.setattr(Postgres, "_replace_views", while_a_reader_waits)
+    target.switch(versions[1], entry(1))
+    reader.join()
+    ((version, figures),) = found
+    assert set(figures) == {figure[version]} == {2}
