@@ -98,15 +98,15 @@ def _with_stage(run: Run, name: str, seconds: float, **facts: Any) -> Run:
 
 
 def normalise(run: Run) -> Run:
-    """Bring the normalised lake up to date with the raw log."""
+    """Bring the normalised lake up to date with the raw log; what the run says of its marts already stays."""
     from jobs.normalise import run as normalise_raw
 
     settings = Settings()
     with progress.stage("normalise") as stage:
         report = normalise_raw(settings.home, settings, run["run_id"], stage.step)
         stage.note = f"{report.row_counts['activity']:,} activities"
-    run = {**run, "snapshot_id": report.snapshot_id, "tier": report.tier, "history_start": report.history_start}
-    return _with_stage(run, "normalise", stage.seconds, rows=report.row_counts["activity"])
+    facts = {name: getattr(report, name) for name in ("snapshot_id", "tier", "history_start", "opt_out")}
+    return _with_stage({**facts, **run}, "normalise", stage.seconds, rows=report.row_counts["activity"])
 
 
 def build_marts(run: Run) -> Run:
@@ -126,6 +126,7 @@ def _context(run: Run, settings: Settings) -> Any:
 
     marks = watermarks(settings.home)
     parked = [m for m in marks if m.get("parked_reason")]
+    published = runs.published_manifest(settings.home)
     return RunContext(
         run_id=run["run_id"],
         as_of=runs.parse_instant(run["as_of"]),
@@ -139,6 +140,8 @@ def _context(run: Run, settings: Settings) -> Any:
         history_start=run["history_start"],
         replayed=settings.replayed_tenant,
         is_backfill=run["is_backfill"],
+        never_held=published is not None and published["opt_out"] != run["opt_out"],
+        opt_out=run["opt_out"],
         stages=run["stages"],
     )
 
@@ -151,7 +154,8 @@ def begin_weeks(run_id: str, as_of: str | None, interval_end: datetime | None) -
         raise RapportError("nothing is published yet: run the DAG relationship_kpis once before similar_won_deals")
     reached = _chosen(as_of, interval_end, settings, None)
     current = runs.parse_instant(published["as_of"])
-    return {**_run(run_id, current, settings, current), "reached": runs.instant_text(reached)}
+    of_marts = {name: published[name] for name in ("snapshot_id", "opt_out")}
+    return {**_run(run_id, current, settings, current), **of_marts, "reached": runs.instant_text(reached)}
 
 
 def compute_weeks(run: Run) -> Run:

@@ -36,11 +36,12 @@ Progress = Callable[..., None]
 
 @dataclass(frozen=True)
 class SnapshotReport:
-    """What a run of the stage left: the snapshot's id and facts, row counts by table."""
+    """What a run of the stage left: the snapshot's id and facts (`opt_out`: digest of who opted out), row counts by table."""
 
     snapshot_id: str
     tier: str
     history_start: str | None
+    opt_out: str
     row_counts: dict[str, int]
     conservation: dict[str, dict[str, int]]
 
@@ -86,10 +87,12 @@ def _run(home: Path, root: Path, settings: Settings, progress: Progress) -> Snap
         "tier": "enhanced" if raw.has_graph else "basic",
         "history_start": started.isoformat() if started else None,
         "internal_domains": result.internal_domains,
+        "opt_out": result.people.opt_out.digest(rules.hash_key),
     }
     manifest = lake.write(result, facts, fingerprint, files, streams)
     return SnapshotReport(
-        manifest["snapshot_id"], manifest["tier"], manifest["history_start"], manifest["row_counts"], manifest["conservation"]
+        manifest["snapshot_id"],
+        **{name: manifest[name] for name in ("tier", "history_start", "opt_out", "row_counts", "conservation")},
     )
 
 

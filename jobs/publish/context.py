@@ -16,7 +16,8 @@ class RunContext:
 
     `watermarks` and `parked` are dicts with `source`, `stream`, `last_complete_round_started_at` and `parked_reason`.
     `replayed`: a captured tenant, whose sources have no age. `is_backfill`: an as-of before the published one.
-    `never_held`: an erasure or the first run after a changed opt-out list, whose drops are wanted (G5).
+    `never_held`: an erasure or the first run after a changed opt-out list, whose drops are wanted (G5). `opt_out`: digest
+    of who had opted out when the KPI marts were built.
     `stages` are dicts with `stage`, `seconds` and further counts.
     """
 
@@ -33,6 +34,7 @@ class RunContext:
     replayed: bool = False
     is_backfill: bool = False
     never_held: bool = False
+    opt_out: str = ""
     contract_version: str = CONTRACT_VERSION
     stages: list[dict[str, Any]] = field(default_factory=list)
 

@@ -32,7 +32,7 @@ Progress = Callable[[int, int, str], None]
 LOCK_SECONDS = 30.0
 FROM_CONTEXT = (
     "as_of_date", "run_id", "contract_version", "tier", "completeness", "parked", "history_start", "reporting_timezone",
-    "snapshot_id", "watermarks",
+    "snapshot_id", "watermarks", "opt_out",
 )  # fmt: skip
 MOVES_POINTER = ("publish", "release", "repoint", "rollback")
 
