@@ -8,9 +8,11 @@ day of the history and moves no pointer.
 from datetime import datetime, timedelta
 
 from airflow.sdk import Asset, AssetOrTimeSchedule, CronDataIntervalTimetable, Param, dag, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
 
 from jobs import tasks
 from jobs.quality.notify import RapportNotifier
+from jobs.runs import TooEarly
 
 RAW_CRM = Asset(name="raw_crm", uri="rapport://lake/raw/dataverse")
 RAW_EXCHANGE = Asset(name="raw_exchange", uri="rapport://lake/raw/graph")
@@ -36,7 +38,10 @@ def relationship_kpis():
         context = get_current_context()
         by_interval = str(context["dag_run"].run_type) in ("scheduled", "backfill")
         interval_end = context["data_interval_end"] if by_interval else None
-        return tasks.begin(context["run_id"], context["params"]["as_of"], interval_end)
+        try:
+            return tasks.begin(context["run_id"], context["params"]["as_of"], interval_end)
+        except TooEarly as early:
+            raise (AirflowSkipException(str(early)) if by_interval else early) from None
 
     @task(pool="warehouse")
     def normalise(run: dict) -> dict:

@@ -6,9 +6,11 @@ A run computes the weeks that are missing since the last one written, each at it
 from datetime import datetime, timedelta
 
 from airflow.sdk import CronDataIntervalTimetable, Param, dag, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
 
 from jobs import tasks
 from jobs.quality.notify import RapportNotifier
+from jobs.runs import TooEarly
 from jobs.settings import Settings
 
 
@@ -27,8 +29,12 @@ def similar_won_deals():
     @task
     def choose_as_of() -> dict:
         context = get_current_context()
-        interval_end = context["data_interval_end"] if str(context["dag_run"].run_type) == "scheduled" else None
-        return tasks.begin_weeks(context["run_id"], context["params"]["as_of"], interval_end)
+        is_scheduled = str(context["dag_run"].run_type) == "scheduled"
+        interval_end = context["data_interval_end"] if is_scheduled else None
+        try:
+            return tasks.begin_weeks(context["run_id"], context["params"]["as_of"], interval_end)
+        except TooEarly as early:
+            raise (AirflowSkipException(str(early)) if is_scheduled else early) from None
 
     @task(pool="warehouse")
     def normalise(run: dict) -> dict:

@@ -13,6 +13,10 @@ class AsOfError(RapportError):
     """No as-of can be chosen."""
 
 
+class TooEarly(RapportError):
+    """What a run builds on does not exist yet; a scheduled run lets its turn pass, any other fails."""
+
+
 def parse_instant(text: str) -> datetime:
     """An ISO 8601 instant as UTC in whole seconds; one without an offset is UTC."""
     try:
@@ -47,6 +51,8 @@ def choose_as_of(
     others); then the configured one, which a replayed tenant brings; else the earliest start over the streams not
     parked of their last complete round, never before what is published.
     """
+    if not watermarks:
+        raise TooEarly("nothing has been extracted yet: run extract_crm (and extract_exchange) first")
     if param:
         return parse_instant(param)
     if interval_end is not None:

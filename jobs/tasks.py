@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from jobs import build, progress, runs
-from jobs.errors import RapportError
 from jobs.settings import Settings
 
 Run = dict[str, Any]
@@ -151,7 +150,7 @@ def begin_weeks(run_id: str, as_of: str | None, interval_end: datetime | None) -
     settings = Settings()
     published = runs.published_manifest(settings.home)
     if published is None:
-        raise RapportError("nothing is published yet: run the DAG relationship_kpis once before similar_won_deals")
+        raise runs.TooEarly("nothing is published yet: run the DAG relationship_kpis once before similar_won_deals")
     reached = _chosen(as_of, interval_end, settings, None)
     current = runs.parse_instant(published["as_of"])
     of_marts = {name: published[name] for name in ("snapshot_id", "opt_out")}

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from jobs.runs import AsOfError, as_of_date, choose_as_of, instant_text, parse_instant
+from jobs.runs import AsOfError, TooEarly, as_of_date, choose_as_of, instant_text, parse_instant
 
 
 def utc(text: str) -> datetime:
@@ -21,7 +21,7 @@ def mark(start: str | None, parked: str | None = None) -> dict:
 
 
 def choose(**given):
-    defaults = {"param": None, "interval_end": None, "configured": None, "watermarks": [], "published_as_of": None}
+    defaults = {"param": None, "interval_end": None, "configured": None, "watermarks": [mark(None)], "published_as_of": None}
     return choose_as_of(**{**defaults, **given})
 
 
@@ -58,6 +58,12 @@ def test_never_before_the_published_version():
 def test_nothing_to_choose_from_is_an_error_that_says_what_to_run():
     with pytest.raises(AsOfError, match="extract_crm"):
         choose(watermarks=[mark(None)])
+
+
+@pytest.mark.parametrize("given", [{}, {"param": "2026-01-01T00:00:00Z"}, {"interval_end": utc("2026-02-01T00:00:00")}])
+def test_it_is_too_early_before_anything_was_extracted(given):
+    with pytest.raises(TooEarly, match="extract_crm"):
+        choose(watermarks=[], **given)
 
 
 def test_instants_are_whole_seconds_in_utc():
