@@ -12,7 +12,8 @@ from tests.publish.marts import candidate, checked, context, settings, write_pro
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("RAPPORT_HOME", str(tmp_path))
     monkeypatch.setenv("RAPPORT_DBT_PROJECT_DIR", str(write_project(tmp_path / "dbt_project")))
-    monkeypatch.setattr("jobs.extract.log.watermarks", lambda home: [])
+    mark = {"source": "dataverse", "stream": "contacts", "last_complete_round_started_at": None, "parked_reason": None}
+    monkeypatch.setattr("jobs.extract.log.watermarks", lambda home: [mark])
     land(small_world(), tmp_path)
     return tmp_path
 
