@@ -36,7 +36,7 @@ def relationship_kpis():
     @task
     def choose_as_of() -> dict:
         context = get_current_context()
-        by_interval = str(context["dag_run"].run_type) in ("scheduled", "backfill")
+        by_interval = context["dag_run"].run_type in ("scheduled", "backfill")
         interval_end = context["data_interval_end"] if by_interval else None
         try:
             return tasks.begin(context["run_id"], context["params"]["as_of"], interval_end)

@@ -29,7 +29,7 @@ def similar_won_deals():
     @task
     def choose_as_of() -> dict:
         context = get_current_context()
-        is_scheduled = str(context["dag_run"].run_type) == "scheduled"
+        is_scheduled = context["dag_run"].run_type == "scheduled"
         interval_end = context["data_interval_end"] if is_scheduled else None
         try:
             return tasks.begin_weeks(context["run_id"], context["params"]["as_of"], interval_end)

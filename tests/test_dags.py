@@ -48,3 +48,34 @@ def test_a_dag_file_only_wires(file):
     lines = file.read_text().splitlines()
     assert 20 <= len(lines) <= 110
     assert not any(word in file.read_text() for word in ("import polars", "import duckdb", "datetime.now", "time.time"))
+
+
+CHOICES = """
+import sys
+from types import SimpleNamespace
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk.api.datamodels._generated import DagRunType
+from airflow.sdk.execution_time.context import set_current_context
+from jobs import tasks
+tasks.begin = tasks.begin_weeks = lambda run_id, as_of, interval_end: interval_end
+choose = DagBag().dags[sys.argv[1]].get_task("choose_as_of").python_callable
+for kind in DagRunType:
+    context = {"dag_run": SimpleNamespace(run_type=kind), "run_id": "r", "params": {"as_of": None}, "data_interval_end": "end"}
+    with set_current_context(context):
+        print("CHOICE", kind.value, choose())
+"""
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "by_interval"), [("relationship_kpis", {"scheduled", "backfill"}), ("similar_won_deals", {"scheduled"})]
+)
+def test_a_run_of_the_scheduler_computes_for_the_end_of_its_interval(dag_id, by_interval, tmp_path):
+    from jobs.orchestrate import airflow_environment
+
+    environment = {**os.environ, **airflow_environment(tmp_path, "airflow")}
+    done = subprocess.run(
+        [sys.executable, "-c", CHOICES, dag_id], env=environment, capture_output=True, text=True, timeout=120, check=True
+    )
+    chosen = dict(line.split()[1:] for line in done.stdout.splitlines() if line.startswith("CHOICE"))
+    assert {kind for kind, end in chosen.items() if end == "end"} == by_interval
+    assert "manual" in chosen
