@@ -1,7 +1,7 @@
 """The normalise stage: from the raw log of a home to the snapshot of its normalised lake."""
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 
 from jobs.errors import RapportError
 from jobs.extract import log
-from jobs.normalise import snapshot
+from jobs.normalise import quarantine, snapshot
 from jobs.normalise.mail_update import NewMail
 from jobs.normalise.snapshot import Lake
 from jobs.normalise.tables import Raw, Rules, normalised
@@ -25,8 +25,8 @@ COLUMNS = {
 }  # fmt: skip
 """Columns of the raw log (`jobs.extract.log.SCHEMA`)."""
 
-STREAMS = {"file": pl.String, "source": pl.String, "stream": pl.String, "rows": pl.Int64}
-"""Columns of what the files of the raw log hold: rows by file and stream."""
+STREAMS = {"file": pl.String, "source": pl.String, "stream": pl.String, "rows": pl.Int64, "records": pl.Int64}
+"""Columns of what the files of the raw log hold: rows by file and stream, and how many of them are records (all but `page` rows)."""
 
 BATCH_ROWS = 300_000
 KINDS = {"number": "number", "category": "text"}
@@ -83,7 +83,7 @@ def _run(home: Path, root: Path, settings: Settings, progress: Progress) -> Snap
     result = normalised(raw, rules, kept)
     started = log.history_start(result.mail.control)
     facts = {
-        "conservation": by_family(result.conservation),
+        "conservation": by_family(streams, result.conservation),
         "tier": "enhanced" if raw.has_graph else "basic",
         "history_start": started.isoformat() if started else None,
         "internal_domains": result.internal_domains,
@@ -113,7 +113,9 @@ def streams_of(root: Path, files: list[str]) -> pl.DataFrame:
     if not files:
         return pl.DataFrame(schema=STREAMS)
     rows = pl.scan_parquet([root / name for name in files], hive_partitioning=False, include_file_paths="file")
-    counts = rows.group_by("file", "source", "stream").agg(pl.len().cast(pl.Int64).alias("rows")).collect(engine="streaming")
+    records = (pl.col("op") != "page").sum().cast(pl.Int64).alias("records")
+    counts = rows.group_by("file", "source", "stream").agg(pl.len().cast(pl.Int64).alias("rows"), records)
+    counts = counts.collect(engine="streaming")
     prefix = f"{root.as_posix()}/"
     return counts.with_columns(pl.col("file").str.strip_prefix(prefix)).select(STREAMS.keys()).sort("file", "source", "stream")
 
@@ -179,14 +181,23 @@ def mailbox_groups(streams: pl.DataFrame, limit: int = BATCH_ROWS) -> list[pl.Da
     return numbered.partition_by("group", include_key=False, maintain_order=True)
 
 
-def by_family(conservation: pl.DataFrame) -> dict[str, dict[str, int]]:
-    """Row counts by outcome for each kind of stream, and `received`, their sum."""
-    told: dict[str, dict[str, int]] = {}
-    rows: Iterable[tuple[str, str, int]] = conservation.select(
-        pl.col("stream").str.split("/").list.first(), "outcome", "row_count"
-    ).iter_rows()
-    for family, outcome, count in rows:
-        counts = told.setdefault(family, {"received": 0})
-        counts[outcome] = counts.get(outcome, 0) + count
-        counts["received"] += count
-    return {family: dict(sorted(counts.items())) for family, counts in sorted(told.items())}
+def by_family(streams: pl.DataFrame, conservation: pl.DataFrame) -> dict[str, dict[str, int]]:
+    """Row counts by outcome for each kind of activity stream, `received` and `unbalanced_streams`.
+
+    `received` is counted where the raw files are read (`streams`: STREAMS), before any rule, so that it differs from the sum of the
+    outcomes when a row is lost or told twice; `unbalanced_streams` counts the single streams in which it does.
+    """
+    family = pl.col("stream").str.split("/").list.first()
+    received = streams.filter(family.is_in(quarantine.FAMILIES)).group_by("stream").agg(pl.col("records").sum())
+    accounted = conservation.group_by("stream").agg(pl.col("row_count").sum())
+    both = received.join(accounted, on="stream", how="full", coalesce=True).with_columns(
+        pl.col("records", "row_count").fill_null(0)
+    )
+    sums = both.group_by(family.alias("family")).agg(
+        pl.col("records").sum(), (pl.col("records") != pl.col("row_count")).sum().alias("unbalanced")
+    )
+    told = {name: {"received": records, "unbalanced_streams": unbalanced} for name, records, unbalanced in sums.iter_rows()}
+    outcomes = conservation.group_by(family.alias("family"), "outcome").agg(pl.col("row_count").sum())
+    for name, outcome, count in outcomes.iter_rows():
+        told[name][outcome] = count
+    return {name: dict(sorted(counts.items())) for name, counts in sorted(told.items()) if any(counts.values())}

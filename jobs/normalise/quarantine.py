@@ -10,6 +10,9 @@ from jobs.normalise import replay
 REASONS = ("not_json", "not_object", "no_id", "no_time", "year_out_of_range", "unknown_zone", "end_before_start")
 """The closed list of reason codes."""
 
+FAMILIES = ("messages", "calendarView", "emails", "appointments", "phonecalls", "tasks")
+"""Kinds of streams that hold activities: the rows of these are accounted for."""
+
 QUARANTINE = {
     "source": pl.String, "stream": pl.String, "record_id": pl.String, "reason": pl.String, "run_id": pl.String, "round": pl.Int64,
     "page": pl.Int32, "row": pl.Int32, "length": pl.Int64, "sha256": pl.String, "payload": pl.String,

@@ -8,7 +8,8 @@ Each is a small table of the gate's own database, so that a check over them is d
 - `kpi_total`: mart, column, the column's sum now and in the published version
 - `column_change`: mart, column and what happened to it since the published version
 - `watermark`: source, stream, start of its last complete round, whether it is parked
-- `conservation`: kind of stream, its rows, how many of them are accounted for, and how many quarantined
+- `conservation`: kind of stream, its rows as received, how many are accounted for, how many quarantined, and in how many streams
+  received and accounted differ
 - `history_damage`: weekly partitions that are not what was written
 """
 
@@ -178,10 +179,11 @@ def _conservation(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
         raise GateError(f"{file} is missing: run relationship_kpis from its normalise stage")
     rows = []
     for stream, counts in (json.loads(file.read_text()).get("conservation") or {}).items():
-        outcomes = {name: count for name, count in counts.items() if name != "received"}
+        outcomes = {name: count for name, count in counts.items() if name not in ("received", "unbalanced_streams")}
         quarantined = sum(count for name, count in outcomes.items() if name.startswith("quarantined"))
-        rows.append((stream, counts["received"], sum(outcomes.values()), quarantined))
-    _table(con, "conservation", "stream VARCHAR, received BIGINT, accounted BIGINT, quarantined BIGINT", rows)
+        rows.append((stream, counts["received"], sum(outcomes.values()), quarantined, counts["unbalanced_streams"]))
+    columns = "stream VARCHAR, received BIGINT, accounted BIGINT, quarantined BIGINT, unbalanced_streams BIGINT"
+    _table(con, "conservation", columns, rows)
 
 
 def raw_view(con: duckdb.DuckDBPyConnection, home: Path, published: Version | None) -> None:

@@ -81,7 +81,7 @@ def test_activities_lie_in_the_folder_of_their_month(tmp_path: Path) -> None:
     months = [file.split("/")[1] for file in manifest["tables"]["activity"]]
     assert months == ["month=2026-04", "month=2026-05", "month=2026-06", "month=none"]
     assert manifest["row_counts"]["activity"] == 4
-    assert manifest["conservation"]["messages"] == {"kept": 3, "received": 3}
+    assert manifest["conservation"]["messages"] == {"kept": 3, "received": 3, "unbalanced_streams": 0}
     assert (manifest["tier"], manifest["changes"], manifest["previous_id"]) == ("enhanced", [], None)
 
 

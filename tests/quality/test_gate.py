@@ -291,6 +291,8 @@ def test_g6_source_age(clean, tmp_path, run, expected):
 def test_the_other_rules_about_sources(clean, tmp_path):
     lost = judged(clean, tmp_path / "1", suites=["sources"], after=lambda home: world.conservation(home, kept=439))
     assert failed(lost) == {("sources", "rows_are_conserved")} and lost.status == "critical"
+    shifted = judged(clean, tmp_path / "5", suites=["sources"], after=lambda home: world.conservation(home, unbalanced_streams=2))
+    assert failed(shifted) == {("sources", "rows_are_conserved")} and shifted.status == "critical"
     unreadable = judged(
         clean,
         tmp_path / "2",

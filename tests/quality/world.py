@@ -255,6 +255,7 @@ WEEK = """
 """
 KEPT = {
     "received": 500,
+    "unbalanced_streams": 0,
     "kept": 440,
     "superseded": 40,
     "removed": 12,
