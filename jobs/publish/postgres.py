@@ -60,7 +60,7 @@ class Postgres:
         """The target's one connection, opened when first needed; a failure closes it."""
         try:
             if self._con is None:
-                self._con = adbc.connect(self.dsn)
+                self._con = _connect(self.dsn)
             yield self._con
         except adbc.Error as error:
             self.close()
@@ -231,6 +231,18 @@ _TYPES = {
     "VARCHAR": "text", "BIGINT": "bigint", "DOUBLE": "double precision", "BOOLEAN": "boolean", "DATE": "date",
     "TIMESTAMP WITH TIME ZONE": "timestamp with time zone",
 }  # fmt: skip
+
+
+def _connect(dsn: str) -> adbc.Connection:
+    """A connection; what libpq says of a DSN that it cannot read may quote the password and is not passed on."""
+    try:
+        return adbc.connect(dsn)
+    except adbc.Error as error:
+        if "connection to server" in str(error) or "could not translate host name" in str(error):
+            raise
+    raise PostgresError(
+        "RAPPORT_POSTGRES_DSN cannot be read: write postgresql://user:password@host:port/database, special characters as %-codes"
+    )
 
 
 def _tables(number: int, restricted: bool) -> str:

@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -30,9 +31,26 @@ def _as_postgres(*command: str | Path) -> None:
     assert done.returncode == 0, done.stderr + done.stdout
 
 
+@dataclass
+class Cluster:
+    """A cluster of the tests' own; `url` is without a database name."""
+
+    control: list[str | Path]
+    options: str
+    log: Path
+    url: str
+
+    def start(self) -> None:
+        _as_postgres(*self.control, "-o", self.options, "-l", self.log, "-w", "start")
+
+    def stop(self) -> None:
+        """End it as a power cut would."""
+        _as_postgres(*self.control, "-m", "immediate", "-w", "stop")
+
+
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """The URL of a fresh cluster, without a database name."""
+def postgres_server() -> Iterator[Cluster]:
+    """A fresh cluster that runs."""
     found = [BINARIES[-1] / "initdb"] if BINARIES else [Path(p) for p in [shutil.which("initdb")] if p]
     if not found:
         message = "NO POSTGRESQL FOUND: its target is NOT tested; install the package postgresql"
@@ -48,24 +66,25 @@ def postgres_server() -> Iterator[str]:
     data = folder / "data"
     _as_postgres(binaries / "initdb", "-D", data, "-U", "rapport", "--auth=trust", "--no-sync", "-E", "UTF8")
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
-    _as_postgres(binaries / "pg_ctl", "-D", data, "-o", options, "-l", folder / "log", "-w", "start")
+    cluster = Cluster([binaries / "pg_ctl", "-D", data], options, folder / "log", f"postgresql://rapport@127.0.0.1:{port}")
+    cluster.start()
     try:
-        yield f"postgresql://rapport@127.0.0.1:{port}"
+        yield cluster
     finally:
-        _as_postgres(binaries / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+        cluster.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
-def postgres(postgres_server: str, request: pytest.FixtureRequest) -> str:
+def postgres(postgres_server: Cluster, request: pytest.FixtureRequest) -> str:
     """The URL of a new database, with the roles of readers and of a loader that is no superuser."""
     import adbc_driver_postgresql.dbapi as adbc
 
     name = f"t{abs(hash(request.node.name)) % 10**9}"
-    with adbc.connect(f"{postgres_server}/postgres", autocommit=True) as con, con.cursor() as cursor:
+    with adbc.connect(f"{postgres_server.url}/postgres", autocommit=True) as con, con.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {quote(name)}")
         for role in ROLES:
             cursor.execute(f"SELECT 1 FROM pg_roles WHERE rolname = '{role}'")
             if not cursor.fetchall():
                 cursor.execute(f"CREATE ROLE {role} LOGIN")
-    return f"{postgres_server}/{name}"
+    return f"{postgres_server.url}/{name}"

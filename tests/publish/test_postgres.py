@@ -87,22 +87,41 @@ def test_an_unfinished_load_is_dropped_and_done_again(tmp_path, postgres):
     assert ask(postgres, "SELECT max(emails_sent) FROM kpi.kpi_contact", READER) == [(2,)]
 
 
-def test_a_server_that_goes_away_stops_the_switch_and_the_next_run_completes_it(tmp_path, postgres, monkeypatch):
+@pytest.mark.parametrize(("note", "completed"), [("load PostgreSQL", False), ("switch PostgreSQL", True)])
+def test_a_server_that_goes_away_changes_nothing_and_the_next_run_goes_on(tmp_path, postgres, postgres_server, note, completed):
     first = publish_one(tmp_path, postgres, "r1").version
-    switch = Postgres.switch
+    run = context("r2")
 
-    def gone(*_):
-        raise PostgresError("PostgreSQL: connection refused")
+    def away(done, total, step):
+        if step == note:
+            postgres_server.stop()
 
-    monkeypatch.setattr(Postgres, "switch", gone)
-    with pytest.raises(PostgresError):
-        publish_one(tmp_path, postgres, "r2", sent=2)
+    try:
+        with pytest.raises(PostgresError, match="run again"):
+            path = checked(tmp_path, run, candidate(tmp_path, run, sent=2))
+            publish(path, tmp_path, run, settings(tmp_path, postgres_dsn=postgres), away)
+    finally:
+        postgres_server.start()
     assert Published(tmp_path).current_name() == first
     assert ask(postgres, "SELECT max(emails_sent) FROM kpi.kpi_contact", READER) == [(1,)]
-    monkeypatch.setattr(Postgres, "switch", switch)
     publish_one(tmp_path, postgres, "r3", sent=3)
-    assert [e["version"] is not None for e in Published(tmp_path).log()] == [True] * 3
+    assert [e["run_id"] for e in Published(tmp_path).log()] == (["r1", "r2", "r3"] if completed else ["r1", "r3"])
     assert ask(postgres, "SELECT max(emails_sent) FROM kpi.kpi_contact", READER) == [(3,)]
+    assert ask(postgres, "SELECT count(*) FROM pg_namespace WHERE nspname ~ '^kpi_v'") == [(2,)]
+
+
+@pytest.mark.parametrize(
+    ("dsn", "message"),
+    [
+        ("postgresql://rapport:se/cret@127.0.0.1:9/x", "RAPPORT_POSTGRES_DSN cannot be read"),
+        ("postgresql://rapport:se%cret@127.0.0.1:9/x", "RAPPORT_POSTGRES_DSN cannot be read"),
+        ("postgresql://rapport:secret@127.0.0.1:9/x", "Connection refused"),
+    ],
+)
+def test_a_server_that_is_not_reached_is_told_without_the_password(dsn, message):
+    with pytest.raises(PostgresError, match=message) as error:
+        Postgres(dsn, READER).current()
+    assert "cret" not in str(error.value) and "cret" not in str(error.value.__context__ or "")
 
 
 def test_a_missing_role_is_named(tmp_path, postgres):
@@ -181,6 +200,12 @@ def three_versions(home, dsn):
 def test_fifty_publications_under_readers_in_a_loop_give_no_error_and_no_mixed_version(tmp_path, postgres):
     versions, figure = three_versions(tmp_path, postgres)
     target = Postgres(postgres, READER, 30)
+    ask(postgres, f"CREATE SCHEMA own AUTHORIZATION {READER}")
+    ask(
+        postgres,
+        "CREATE VIEW own.mine AS SELECT min(c.emails_sent) AS least, max(a.emails_sent) AS greatest FROM kpi.kpi_contact c, kpi.kpi_account a",
+        READER,
+    )
     stop, trouble, seen = threading.Event(), [], []
 
     def single(cursor):
@@ -191,6 +216,12 @@ def test_fifty_publications_under_readers_in_a_loop_give_no_error_and_no_mixed_v
     def several(cursor):
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         return shown(cursor)
+
+    def through_a_view_of_their_own(cursor):
+        cursor.execute("SELECT least, greatest FROM own.mine")
+        figures = cursor.fetchall()[0]
+        version, more = shown(cursor)
+        return version, [*figures, *more]
 
     def several_after_another_statement(cursor):
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -211,7 +242,8 @@ def test_fifty_publications_under_readers_in_a_loop_give_no_error_and_no_mixed_v
         except Exception as error:
             trouble.append((how.__name__, error))
 
-    readers = [threading.Thread(target=read, args=(how,)) for how in (single, several, several_after_another_statement)]
+    ways = (single, several, several_after_another_statement, through_a_view_of_their_own)
+    readers = [threading.Thread(target=read, args=(how,)) for how in ways]
     for reader in readers:
         reader.start()
     for n in range(50):
