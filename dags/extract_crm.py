@@ -18,8 +18,7 @@ RAW_CRM = Asset(name="raw_crm", uri="rapport://lake/raw/dataverse")
     start_date=datetime(2026, 1, 1),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
-    on_failure_callback=RapportNotifier(),
+    default_args={"on_failure_callback": RapportNotifier(), "retries": 2, "retry_delay": timedelta(minutes=5)},
     tags=["rapport", "extract"],
     doc_md=__doc__,
 )

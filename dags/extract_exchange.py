@@ -20,8 +20,7 @@ RAW_EXCHANGE = Asset(name="raw_exchange", uri="rapport://lake/raw/graph")
     start_date=datetime(2026, 1, 1),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
-    on_failure_callback=RapportNotifier(),
+    default_args={"on_failure_callback": RapportNotifier(), "retries": 2, "retry_delay": timedelta(minutes=5)},
     tags=["rapport", "extract"],
     doc_md=__doc__,
 )

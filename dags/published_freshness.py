@@ -13,7 +13,7 @@ from jobs.quality.notify import RapportNotifier
     start_date=datetime(2026, 1, 1),
     catchup=False,
     max_active_runs=1,
-    on_failure_callback=RapportNotifier(),
+    default_args={"on_failure_callback": RapportNotifier()},
     tags=["rapport", "watch"],
     doc_md=__doc__,
 )

@@ -27,8 +27,7 @@ MARTS = Asset(name="published_marts", uri="rapport://published/current")
     params={
         "as_of": Param(None, type=["null", "string"], description="Instant to compute for, ISO 8601; empty: chosen by the run")
     },
-    default_args={"retries": 1, "retry_delay": timedelta(minutes=2)},
-    on_failure_callback=RapportNotifier(),
+    default_args={"on_failure_callback": RapportNotifier(), "retries": 1, "retry_delay": timedelta(minutes=2)},
     tags=["rapport", "kpi"],
     doc_md=__doc__,
 )

@@ -20,8 +20,7 @@ from jobs.settings import Settings
     catchup=False,
     max_active_runs=1,
     params={"as_of": Param(None, type=["null", "string"], description="Instant whose latest Monday is the week to reach")},
-    default_args={"retries": 1, "retry_delay": timedelta(minutes=10)},
-    on_failure_callback=RapportNotifier(),
+    default_args={"on_failure_callback": RapportNotifier(), "retries": 1, "retry_delay": timedelta(minutes=10)},
     tags=["rapport", "similar"],
     doc_md=__doc__,
 )

@@ -97,6 +97,7 @@ class Settings(BaseSettings):
         None, description="Mail server for notices, smtp://[user:password@]host[:port] or smtps://...; empty: none."
     )
     notify_email_from: str = Field("rapport@localhost", description="Sender address of notices by mail.")
+    notify_runbooks: str = Field("docs/runbooks", description="Where people find the runbooks that notices name: folder or URL.")
     notify_email_to: list[str] = Field(default_factory=list, description="Addresses that get notices by mail.")
 
     dbt_project_dir: Path = Field(PROJECT_ROOT / "dbt_project", description="Folder of the dbt project.")

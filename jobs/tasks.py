@@ -215,13 +215,8 @@ def publish(run: Run) -> Run:
 
 
 def check_freshness() -> str:
-    """The name of the published version; raises `StaleError` and sends a notice when it is older than promised."""
+    """The name of the published version; raises `StaleError` when it is older than promised."""
     from jobs import clock
-    from jobs.quality import freshness, notify
+    from jobs.quality import freshness
 
-    settings = Settings()
-    try:
-        return freshness.check_freshness(settings, clock.now())
-    except freshness.StaleError as stale:
-        notify.send(stale.notice, settings)
-        raise
+    return freshness.check_freshness(Settings(), clock.now())

@@ -14,7 +14,11 @@ RUNBOOK = "docs/runbooks/gate-failed.md"
 
 
 class GateError(RapportError):
-    """A critical check failed, or the gate could not check; nothing was published."""
+    """A critical check failed, or the gate could not check; nothing was published. `failed`: the texts of failed checks."""
+
+    def __init__(self, text: str, failed: list[str] | None = None) -> None:
+        super().__init__(text)
+        self.failed = failed or []
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,8 @@ class GateResult:
         more = f" (and {len(critical) - 3} more)" if len(critical) > 3 else ""
         raise GateError(
             f"{len(critical)} critical check{'' if len(critical) == 1 else 's'} failed, nothing is published: "
-            f"{' | '.join(c.text() for c in critical[:3])}{more}; rows in {self.folder}; see {RUNBOOK}"
+            f"{' | '.join(c.text() for c in critical[:3])}{more}; rows in {self.folder}; see {RUNBOOK}",
+            [c.text() for c in critical],
         )
 
     def save(self) -> None:

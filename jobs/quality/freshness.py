@@ -5,12 +5,12 @@ from datetime import datetime
 from jobs import runs
 from jobs.errors import RapportError
 from jobs.publish.versions import Published
-from jobs.quality.notify import RUNBOOKS, Notice
+from jobs.quality.notify import Notice
 from jobs.settings import Settings
 
 
 class StaleError(RapportError):
-    """The published version is older than promised, or there is none; `notice` says so to people."""
+    """The published version is older than promised, or there is none; `notice` says so to people when the task fails."""
 
     def __init__(self, notice: Notice) -> None:
         super().__init__(notice.what)
@@ -38,4 +38,4 @@ def check_freshness(settings: Settings, now: datetime) -> str:
 
 
 def _notice(what: str, where: str) -> Notice:
-    return Notice("stale", what, where, runbook=f"{RUNBOOKS}/gate-failed.md")
+    return Notice("stale", what, where)

@@ -63,13 +63,15 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def test_unreachable_host(home):
+def test_unreachable_host(home, webhook):
     before = published(home)
     url = f"http://127.0.0.1:{free_port()}"
-    assert_one_line(
-        rapport("run", "extract_crm", **connected(url, home, RAPPORT_RETRY_BUDGET_SECONDS="1")), url.removeprefix("http://")
-    )
+    hook, notices = webhook
+    more = {"RAPPORT_RETRY_BUDGET_SECONDS": "1", "RAPPORT_NOTIFY_WEBHOOK": hook}
+    assert_one_line(rapport("run", "extract_crm", **connected(url, home, **more)), url.removeprefix("http://"))
     assert published(home) == before
+    assert [(n["kind"], n["where"].split(", ")[:2]) for n in notices] == [("failure", ["extract_crm", "extract_tables"])]
+    assert url.removeprefix("http://") in notices[0]["what"] and notices[0]["runbook"].endswith("source-schema-changed.md")
 
 
 def test_bad_credentials(home, tenant):
