@@ -64,29 +64,37 @@ def test_clean_data_passes_and_every_mart_has_a_suite(clean, tmp_path):
     assert json.loads((verdict.folder / "result.json").read_text())["status"] == "pass"
 
 
+def broken_value(expectation):
+    """A value that a column check must not accept: a null, one beyond the bound, or an unknown word."""
+    if expectation.type == "expect_column_values_to_not_be_null":
+        return "NULL"
+    if expectation.type == "expect_column_values_to_be_in_set":
+        return "'?'"
+    low, high = expectation.kwargs.get("min_value"), expectation.kwargs.get("max_value")
+    return str(low - 1 if low is not None else high + 1)
+
+
 def test_every_column_check_catches_its_own_defect(clean, tmp_path):
-    """One broken row for each column check of every mart: a null, a value beyond the bound, or an unknown word."""
-    suites = [s for s in read_suites(EXPECTATIONS) if s.schema in ("main", "restricted") and s.table in world.MARTS]
+    """One broken row for each column check of every mart and of every table of the lake."""
+    suites = [s for s in read_suites(EXPECTATIONS) if s.schema != "raw"]
     defects, expected = [], set()
+    with duckdb.connect(str(clean / "warehouse" / "candidates" / "r1.duckdb"), read_only=True) as con:
+        kinds = {
+            (schema, table, column): kind
+            for schema, table, column, kind in con.execute(
+                "SELECT schema_name, table_name, column_name, data_type FROM duckdb_columns()"
+            ).fetchall()
+        }
     for suite in suites:
-        kinds = dict(part.rstrip("!").split(" ", 1) for part in world.MARTS[suite.table][1].split(", "))
         for expectation in suite.expectations:
             if expectation.type == "expect_no_rows":
                 continue
-            column = expectation.kwargs["column"]
-            value = "NULL"
-            if expectation.type == "expect_column_values_to_be_in_set":
-                value = "'?'"
-            elif expectation.type == "expect_column_values_to_be_between":
-                low, high = expectation.kwargs.get("min_value"), expectation.kwargs.get("max_value")
-                value = str(low - 1 if low is not None else high + 1)
-            relation = f"{suite.schema}.{suite.table}"
-            defects.append(
-                f"INSERT INTO {relation} SELECT * REPLACE (CAST({value} AS {kinds[column]}) AS {column}) FROM {relation} LIMIT 1"
-            )
+            column, relation = expectation.kwargs["column"], f"{suite.schema}.{suite.table}"
+            value = f"CAST({broken_value(expectation)} AS {kinds[suite.schema, suite.table, column]})"
+            defects.append(f"INSERT INTO {relation} SELECT * REPLACE ({value} AS {column}) FROM {relation} LIMIT 1")
             expected.add((suite.name, expectation.name))
     verdict = judged(clean, tmp_path, ";\n".join(defects))
-    assert expected - failed(verdict) == set() and len(expected) > 400
+    assert expected - failed(verdict) == set() and len(expected) > 420
     assert verdict.status == "critical"
 
 
@@ -210,6 +218,14 @@ CROSS_TABLE = {
 }  # fmt: skip
 
 
+# their defects lie in facts about sources and versions, and stand in the tests below
+TESTS_OF_THEIR_OWN = {
+    "sources": {"source_age", "stream_age", "rows_are_conserved", "quarantine_rate", "unresolved_rate", "days_without_activity"},
+    "cross_version": {"mart_emptied", "row_drop", "row_growth", "kpi_jump", "contract_is_kept", "weeks_are_as_written"},
+    "raw_page_row": {"records_have_ids", "links_on_page_rows_only", "links_without_a_host"},
+}
+
+
 def rounds():
     """The defects in rounds of one a suite, so that no two are in the same table."""
     left = {suite: list(checks.items()) for suite, checks in DEFECTS.items()}
@@ -241,15 +257,13 @@ def test_no_rule_is_without_a_defect():
     }
     elsewhere = {"basic_tier_has_no_responses", *CROSS_TABLE}
     for file in EXPECTATIONS.glob("[!_]*.yml"):
-        if file.stem in ("cross_version", "sources", "raw_page_row"):
+        rules = {e.name for e in read_suite(file).expectations if e.type == "expect_no_rows"}
+        if file.stem in TESTS_OF_THEIR_OWN:
+            assert rules == TESTS_OF_THEIR_OWN[file.stem]
             continue
-        for expectation in read_suite(file).expectations:
-            if expectation.type == "expect_no_rows" and expectation.name not in elsewhere:
-                known = (file.stem, expectation.name) in broken
-                assert known or (expectation.name in {*shared, "key_unique", "record_exists"} and expectation.name in anywhere), (
-                    file.name,
-                    expectation.name,
-                )
+        for name in rules - elsewhere:
+            known = (file.stem, name) in broken
+            assert known or (name in {*shared, "key_unique", "record_exists"} and name in anywhere), (file.name, name)
 
 
 def test_kpi_spec_8_basic_tier_has_no_responses(clean, tmp_path):
@@ -333,14 +347,27 @@ def raw_log(home, change=""):
         ("record_id = NULL WHERE \"row\" = 1", "records_have_ids"),
         ("link_kind = 'next' WHERE \"row\" = 1", "links_on_page_rows_only"),
         ("link_next = 'https://elsewhere.example/' WHERE \"row\" = 0", "links_without_a_host"),
-        ("op = 'insert' WHERE \"row\" = 1", "op_in_set"),
-        ("round = 0", "round_between"),
-        ("source = NULL", "source_not_null"),
     ],
 )  # fmt: skip
 def test_the_raw_log_keeps_its_boundaries(clean, tmp_path, change, check):
     verdict = judged(clean, tmp_path, suites=["raw_page_row"], after=lambda home: raw_log(home, change))
     assert failed(verdict) == ({("raw.page_row", check)} if check else set())
+
+
+def test_every_column_check_of_the_raw_log_catches_its_own_defect(clean, tmp_path):
+    checks = [e for e in read_suite(EXPECTATIONS / "raw_page_row.yml").expectations if e.type != "expect_no_rows"]
+
+    def one_file_for_each(home):
+        raw_log(home)
+        file = home / "lake" / "raw" / "graph" / "users" / "1.parquet"
+        with duckdb.connect() as con:
+            for number, check in enumerate(checks):
+                con.execute(f"CREATE OR REPLACE TABLE t AS FROM '{file}' LIMIT 1")
+                con.execute(f'UPDATE t SET "{check.kwargs["column"]}" = {broken_value(check)}')
+                con.execute(f"COPY t TO '{file.with_name(f'defect{number}.parquet')}' (FORMAT parquet)")
+
+    verdict = judged(clean, tmp_path, suites=["raw_page_row"], after=one_file_for_each)
+    assert {("raw.page_row", c.name) for c in checks} - failed(verdict) == set() and len(checks) == 14
 
 
 @pytest.fixture(scope="module")

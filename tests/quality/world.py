@@ -162,7 +162,7 @@ WORLD = f"""
         SELECT 'p' || i || '@client.example' AS address, 'them' AS side, NULL::varchar AS user_id, 'c' || (i % 4 + 1) AS contact_id,
                NULL::varchar AS lead_id, NULL::varchar AS account_id, 'contact' AS rule
         FROM range(200) r(i);
-    CREATE TABLE lake.quarantine (source VARCHAR, stream VARCHAR, reason VARCHAR, run_id VARCHAR);
+    CREATE TABLE lake.quarantine AS SELECT 'graph' AS source, 'messages/u1' AS stream, 'bad_time' AS reason, 'r1' AS run_id;
     INSERT INTO dim_user BY NAME SELECT systemuserid AS user_id, true AS is_enabled FROM lake.crm_systemuser;
     INSERT INTO dim_account BY NAME SELECT record_id AS account_id, 'active' AS state FROM record WHERE record_type = 'account';
     INSERT INTO dim_contact BY NAME SELECT record_id AS contact_id, 'a' || i AS account_id, 'active' AS state FROM record WHERE record_type = 'contact';
