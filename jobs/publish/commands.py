@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from jobs.errors import RapportError
+from jobs.publish.versions import Published
 from jobs.settings import PROJECT_ROOT, Settings
 
 
@@ -18,15 +19,28 @@ def _table(title: str, headings: tuple[str, ...], rows: list[tuple[Any, ...]]) -
         click.echo("  ".join(value.ljust(width) for value, width in zip(line, widths, strict=True)).rstrip())
 
 
+def _store() -> Published:
+    """What is published in the home; an error where nothing ever was."""
+    store = Published(Settings().home)
+    if not store.versions_folder.exists():
+        raise RapportError(f"nothing is published in {store.home}: set RAPPORT_HOME, or run the DAG relationship_kpis")
+    return store
+
+
+def _given(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """A reason in words."""
+    if not value.strip():
+        raise click.BadParameter("say why in a few words", context, parameter)
+    return value.strip()
+
+
 @click.command()
-@click.option("--log", "entries", default=0, help="Show the last N entries of the log of switches.")
+@click.option("--log", "entries", type=click.IntRange(0), default=0, help="Show the last N entries of the log of switches.")
 def versions(entries: int) -> None:
     """List the kept versions, the current one, and a candidate that is held."""
     from jobs.publish.protocol import held_candidate
-    from jobs.publish.versions import Published
 
-    home = Settings().home
-    store = Published(home)
+    store = _store()
     current = store.current_name()
     rows = [
         (
@@ -41,7 +55,7 @@ def versions(entries: int) -> None:
         for v in store.versions()
     ]
     _table(f"Versions in {store.root}", ("", "version", "published at", "completeness", "tier", "rows", "run"), rows)
-    held = held_candidate(home)
+    held = held_candidate(store.home)
     if held:
         click.echo(f"held since {held['held_at'][:19]}: {held['candidate']}")
         for reason in held["reasons"]:
@@ -54,18 +68,19 @@ def versions(entries: int) -> None:
 
 @click.command()
 @click.argument("version")
-@click.option("--reason", required=True, help="Why; kept in the log.")
+@click.option("--reason", required=True, callback=_given, help="Why; kept in the log.")
 def rollback(version: str, reason: str) -> None:
     """Let readers see a kept VERSION again; the next run publishes normally."""
     from jobs.publish.protocol import rollback as roll_back
 
     settings = Settings()
+    _store()
     done = roll_back(settings.home, settings, version, reason)
     click.echo(f"readers see {done.version} again (before: {done.previous})")
 
 
 @click.command()
-@click.option("--reason", required=True, help="Why the held candidate may be published; kept in the log.")
+@click.option("--reason", required=True, callback=_given, help="Why the held candidate may be published; kept in the log.")
 def release(reason: str) -> None:
     """Publish the candidate that a check held back."""
     from jobs.publish.protocol import release as release_held
@@ -78,10 +93,9 @@ def release(reason: str) -> None:
 @click.argument("version", required=False)
 def verify(version: str | None) -> None:
     """Compare the files of VERSION (none: of every kept version) with its manifest."""
-    from jobs.publish.versions import Published
     from jobs.publish.versions import verify as verify_files
 
-    store = Published(Settings().home)
+    store = _store()
     chosen = [store.version(version)] if version else store.versions()
     wrong = [text for v in chosen for text in verify_files(v)]
     for text in wrong:
@@ -90,21 +104,20 @@ def verify(version: str | None) -> None:
         raise RapportError(
             f"{len(wrong)} files are not as published: roll back to a sound version, see docs/runbooks/rollback.md"
         )
-    click.echo(f"{len(chosen)} versions are as published")
+    click.echo(f"as published: {', '.join(v.name for v in chosen)}")
 
 
 @click.command()
 @click.argument("old")
 @click.argument("new")
 @click.option("--mart", help="Show the rows of this mart that changed.")
-@click.option("--rows", default=20, help="How many of them.")
+@click.option("--rows", type=click.IntRange(1), default=20, show_default=True, help="How many of them.")
 def diff(old: str, new: str, mart: str | None, rows: int) -> None:
     """Show which rows and columns changed from version OLD to version NEW."""
     from jobs.publish.diff import changed_rows
     from jobs.publish.diff import diff as diff_versions
-    from jobs.publish.versions import Published
 
-    store = Published(Settings().home)
+    store = _store()
     before, after = store.version(old), store.version(new)
     if mart:
         headings, found = changed_rows(before, after, mart, rows)

@@ -79,8 +79,8 @@ class Published:
         matching = [v for v in self.versions() if v.name.startswith(name)]
         exact = [v for v in matching if v.name == name]
         if len(exact or matching) != 1:
-            what = "no kept version" if not matching else f"{len(matching)} kept versions"
-            raise VersionError(f"{what} named {name}: see `rapport versions`")
+            what = "no kept version begins" if not matching else f"{len(matching)} kept versions begin"
+            raise VersionError(f"{what} with {name}: see `rapport versions`")
         return (exact or matching)[0]
 
     def log(self) -> list[dict[str, Any]]:

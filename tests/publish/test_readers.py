@@ -38,13 +38,38 @@ def test_versions_verify_rollback_and_release(tmp_path):
     publish_one(tmp_path, "r3", sent=3, severity="hold")
     shown = run_command(tmp_path, "versions", "--log", "5")
     assert first in shown and second in shown and "held since" in shown and "contact_id_not_null" in shown
-    assert "2 versions are as published" in run_command(tmp_path, "verify")
+    assert f"as published: {', '.join(sorted([first, second]))}" in run_command(tmp_path, "verify")
     assert first in run_command(tmp_path, "rollback", first, "--reason", "wrong figures")
     assert read(tmp_path, "SELECT max(emails_sent) FROM kpi_contact") == [(1,)]
     assert "published" in run_command(tmp_path, "release", "--reason", "wanted")
     assert read(tmp_path, "SELECT max(emails_sent) FROM kpi_contact") == [(3,)]
     with pytest.raises(RapportError, match="no kept version"):
         run_command(tmp_path, "rollback", "1999", "--reason", "x")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("versions",), ("verify",), ("diff", "a", "b"), ("rollback", "a", "--reason", "x")],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_home_without_versions_is_named_and_left_alone(tmp_path, arguments):
+    with pytest.raises(RapportError, match=f"nothing is published in {tmp_path}"):
+        run_command(tmp_path, *arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("versions", "--log", "-1"), "'--log'"),
+        (("diff", "a", "b", "--rows", "0"), "'--rows'"),
+        (("rollback", "a", "--reason", " "), "say why"),
+        (("release", "--reason", ""), "say why"),
+    ],
+)
+def test_an_argument_that_makes_no_sense_is_refused(tmp_path, arguments, message):
+    publish_one(tmp_path, "r1")
+    assert message in run_command(tmp_path, *arguments)
 
 
 def test_diff_counts_rows_and_columns(tmp_path):
