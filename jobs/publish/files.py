@@ -31,6 +31,13 @@ def sync_tree(folder: Path) -> None:
     sync(folder)
 
 
+def seal_tree(folder: Path) -> None:
+    """Take the right to write from every file below `folder`: whoever opens a version for writing by mistake is refused."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(path.stat().st_mode & ~0o222)
+
+
 def move(source: Path, target: Path) -> None:
     """Rename within one file system, replacing a file; durable when it returns."""
     os.replace(source, target)

@@ -411,6 +411,7 @@ def _seal(
         (building / "restricted.duckdb").chmod(0o600)
     steps("write manifest")
     files.write_json(building / MANIFEST, manifest)
+    files.seal_tree(building)
     files.sync_tree(building)
     steps("name version")
     target = store.versions_folder / name

@@ -42,6 +42,12 @@ def test_restricted_tables_are_apart_and_closed(tmp_path):
     assert not (folder / "parquet" / "activity_subject.parquet").exists()
 
 
+def test_nobody_may_write_to_a_version(tmp_path):
+    publish_one(tmp_path, "r1")
+    files = [f for f in Published(tmp_path).current().folder.rglob("*") if f.is_file()]
+    assert len(files) > 8 and not any(f.stat().st_mode & 0o222 for f in files)
+
+
 def test_equal_content_publishes_nothing(tmp_path):
     first = publish_one(tmp_path, "r1")
     again = publish_one(tmp_path, "r2")
