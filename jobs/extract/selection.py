@@ -109,13 +109,11 @@ async def _role_members(users: dict[str, Record], settings: Settings, crm: Conne
             )
         except StreamFailed as error:
             raise SourceError(f"the holders of the role {settings.mailbox_role} cannot be read ({error.reason})") from None
-    wanted = {str(role.get("roleid")).lower() for role in roles if role.get("name") == settings.mailbox_role}
+    wanted = {_guid(role.get("roleid")) for role in roles if role.get("name") == settings.mailbox_role}
     if not wanted:
         raise SourceError(f"RAPPORT_MAILBOX_ROLE names {settings.mailbox_role}, which is no security role of Dataverse")
-    holding = {str(row.get("systemuserid")).lower() for row in holders if str(row.get("roleid")).lower() in wanted}
-    ids = {
-        str(row.get("azureactivedirectoryobjectid")).lower() for row in people if str(row.get("systemuserid")).lower() in holding
-    }
+    holding = {_guid(row.get("systemuserid")) for row in holders if _guid(row.get("roleid")) in wanted}
+    ids = {_guid(row.get("azureactivedirectoryobjectid")) for row in people if _guid(row.get("systemuserid")) in holding}
     return [user for user in users if user in ids]
 
 
@@ -172,14 +170,19 @@ def opted_out(users: dict[str, Record], home: Path, settings: Settings) -> set[s
     ids, own = set(opt_out.ids), set(opt_out.addresses)
     if opt_out.ids or flags:
         for record in current_records(home, "dataverse", "systemusers"):
-            if str(record.get("systemuserid")).lower() in opt_out.ids or any(record.get(flag) is True for flag in flags):
-                ids.add(str(record.get("azureactivedirectoryobjectid")).lower())
+            if _guid(record.get("systemuserid")) in opt_out.ids or any(record.get(flag) is True for flag in flags):
+                ids.add(_guid(record.get("azureactivedirectoryobjectid")))
                 own.add(canonical_address(str(record.get("internalemailaddress") or "")))
     return {
         user
         for user, record in users.items()
         if user in ids or addresses(record) & own or {at.rpartition("@")[2] for at in addresses(record)} & opt_out.domains
     }
+
+
+def _guid(value: Any) -> str:
+    """A GUID as the raw log spells record ids (N13)."""
+    return str(value).strip().strip("{}").lower()
 
 
 def current_users(home: Path) -> dict[str, Record]:

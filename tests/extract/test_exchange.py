@@ -423,7 +423,11 @@ def test_n55_mailbox_of_someone_who_opted_out_is_never_read(tmp_path, line):
         user(BO, "bo@bo.example", proxyAddresses=["SMTP:bo@bo.example", "smtp:b.alias@ours.example"]),
     ]
     files["dataverse/systemusers.jsonl"] = [
-        {"systemuserid": "00000000-0000-4000-8000-000000000001", "azureactivedirectoryobjectid": BO, "new_private": True},
+        {
+            "systemuserid": "{00000000-0000-4000-8000-000000000001}",
+            "azureactivedirectoryobjectid": f"{{{BO.upper()}}}",
+            "new_private": True,
+        },
         {"systemuserid": "00000000-0000-4000-8000-000000000002", "azureactivedirectoryobjectid": UNA, "new_private": False},
     ]
     world = World(tmp_path, files)
