@@ -31,7 +31,11 @@ def extract_exchange():
             connection = BaseHook.get_connection("graph_default")
         except AirflowNotFoundException:
             raise AirflowSkipException("there is no connection graph_default: the basic tier runs on Dataverse alone") from None
-        groups = tasks.mailbox_groups(connection.as_json(), get_current_context()["run_id"])
+        try:
+            crm = BaseHook.get_connection("dataverse_default").as_json()
+        except AirflowNotFoundException:
+            crm = None
+        groups = tasks.mailbox_groups(connection.as_json(), crm, get_current_context()["run_id"])
         if not groups:
             raise AirflowSkipException("no mailbox is selected")
         return groups

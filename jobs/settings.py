@@ -83,6 +83,9 @@ class Settings(BaseSettings):
     max_kpi_jump_rate: float = Field(0.5, gt=0, description="Change of a KPI's total between versions that warns, share.")
     max_quarantine_rate: float = Field(0.01, ge=0, le=1, description="Share of quarantined records that warns.")
     max_unresolved_rate: float = Field(0.5, ge=0, le=1, description="Share of customer addresses without a record that warns.")
+    keep_raw_days: int = Field(
+        30, ge=0, description="Days that raw rows of Dataverse stay once a complete listing replaced them; 0: for ever."
+    )
     keep_versions: int = Field(5, ge=1, description="Published versions kept.")
     keep_quality_runs: int = Field(60, ge=1, description="Runs whose verdict and evidence of the gate are kept.")
     keep_candidate_days: int = Field(2, ge=1, description="Days that a candidate which was not published is kept.")

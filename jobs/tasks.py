@@ -26,14 +26,23 @@ def extract_crm(connection: str, run_id: str) -> dict[str, Any]:
     return report.as_dict()
 
 
-def mailbox_groups(connection: str, run_id: str, groups: int = 8) -> list[list[dict[str, Any]]]:
-    """The mailboxes to read, dealt out to at most `groups` groups; empty without consent."""
+def mailbox_groups(connection: str, crm: str | None, run_id: str, groups: int = 8) -> list[list[dict[str, Any]]]:
+    """The mailboxes to read, dealt out to at most `groups` groups; empty without consent.
+
+    `connection` and `crm` are the Airflow connections of Graph and Dataverse as JSON; Dataverse is asked for a security role.
+    """
     from jobs.extract.connection import Connection
     from jobs.extract.exchange import list_mailboxes
 
     settings = Settings()
     with progress.stage("choose mailboxes") as stage:
-        mailboxes = list_mailboxes(Connection.from_airflow_json(connection), settings.home, settings, run_id)
+        mailboxes = list_mailboxes(
+            Connection.from_airflow_json(connection),
+            settings.home,
+            settings,
+            run_id,
+            crm=Connection.from_airflow_json(crm) if crm else None,
+        )
         stage.note = f"{len(mailboxes)} mailboxes"
     dealt = [mailboxes[n::groups] for n in range(groups)]
     return [[mailbox.as_dict() for mailbox in group] for group in dealt if group]
@@ -212,6 +221,28 @@ def publish(run: Run) -> Run:
     elif context.parked:
         notify.send(notify.partial_notice(context), settings)
     return {**run, "version": published.version}
+
+
+def maintain_raw(run_id: str) -> dict[str, int]:
+    """Drop raw rows that nothing reads any more and compact the raw log; no result changes."""
+    from jobs import clock
+    from jobs.extract.retention import maintain
+
+    with progress.stage("maintain raw log") as stage:
+        done = maintain(Settings(), run_id, clock.now())
+        stage.note = f"{done['files_before']:,} files are {done['files_after']:,}, {done['rows_dropped']:,} rows dropped"
+    return done
+
+
+def drop_gate_runs() -> dict[str, int]:
+    """Drop old verdicts of the gate and candidates that nobody waits for."""
+    from jobs import clock
+    from jobs.quality.retention import drop_old_gate_runs
+
+    with progress.stage("drop old gate runs") as stage:
+        done = drop_old_gate_runs(Settings(), clock.now())
+        stage.note = f"{done['runs']:,} verdicts, {done['candidates']:,} candidates"
+    return done
 
 
 def check_freshness() -> str:

@@ -3,12 +3,15 @@
 The newest file of a stream stays apart, because it tells the state and must be quick to read.
 """
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jobs.extract.errors import StreamBusy
 from jobs.extract.log import SCHEMA, StreamLog, finish_merge, merge_mark, stream_files, stream_folders, stream_name, write_durably
 
 LARGEST_BYTES = 64 * 2**20
@@ -18,8 +21,8 @@ FEWEST_FILES = 8
 def compact(home: Path, run_id: str) -> dict[str, int]:
     """Merge the files of every stream that has many; returns how many files there were before and are now.
 
-    Nobody may read the log meanwhile (the maintenance lock). Killed at any moment it leaves every row readable once the stream is
-    opened again. Raises SourceError while a run is extracting a stream.
+    Nobody may read the log meanwhile. Killed at any moment it leaves every row to be read once. A stream that a run is extracting is
+    left for the next time.
     """
     before = after = 0
     for folder in stream_folders(home):
@@ -27,8 +30,8 @@ def compact(home: Path, run_id: str) -> dict[str, int]:
         if named is None:
             continue
         before += len(stream_files(folder))
-        if len(stream_files(folder)) > FEWEST_FILES:
-            with StreamLog(home, *named, run_id).locked():
+        if len(stream_files(folder)) > FEWEST_FILES or merge_mark(folder).exists():
+            with suppress(StreamBusy), StreamLog(home, *named, run_id).locked():
                 for group in _groups(stream_files(folder)[:-1]):
                     _merge(folder, group)
         after += len(stream_files(folder))
@@ -52,8 +55,10 @@ def _groups(files: list[Path]) -> list[list[Path]]:
 def _merge(folder: Path, files: list[Path]) -> None:
     """One file under the first one's name in place of all; the mark lets whoever comes next remove what a crash left."""
     tables = [pq.read_table(file).cast(SCHEMA) for file in files]
-    merge_mark(folder).write_bytes(
-        orjson.dumps({"into": files[0].name, "rows": sum(t.num_rows for t in tables), "merged": [f.name for f in files[1:]]})
-    )
+    noted = {"into": files[0].name, "rows": sum(t.num_rows for t in tables), "merged": [f.name for f in files[1:]]}
+    with open(merge_mark(folder), "wb") as mark:
+        mark.write(orjson.dumps(noted))
+        mark.flush()
+        os.fsync(mark.fileno())
     write_durably(files[0], pa.concat_tables(tables))
     finish_merge(folder)

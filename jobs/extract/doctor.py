@@ -104,17 +104,24 @@ async def _dataverse(client: Client, settings: Settings) -> AsyncIterator[Check]
         is_tracked = table.logical_name not in untracked
         prefer = "odata.track-changes,odata.maxpagesize=1" if is_tracked else "odata.maxpagesize=1"
         probe = await client.probe(crm.first_target(client, table, settings), _access(prefer))
-        if probe.status == 200:
-            detail = "" if is_tracked else "change tracking is off: the table is read whole every run; switch it on"
-            yield Check("Dataverse", table.entity_set, OK if is_tracked else WARN, detail)
-        elif probe.status == 403:
-            named = re.search(r"\bprv\w{1,60}", probe.message)
-            privilege = named[0] if named else f"prvRead{table.logical_name}"
-            yield Check("Dataverse", table.entity_set, FAIL, f"{_reason(probe)}: give the role {privilege} at organisation level")
-        elif probe.refused_column:
-            yield Check("Dataverse", table.entity_set, FAIL, f"the column {probe.refused_column} is refused ({_reason(probe)})")
-        else:
-            yield Check("Dataverse", table.entity_set, FAIL, _reason(probe))
+        yield _table(table.entity_set, table.logical_name, probe, is_tracked)
+    if settings.mailbox_role:
+        for entity_set, logical_name in (("roles", "role"), ("systemuserrolescollection", "systemuserroles")):
+            probe = await client.probe(f"{crm.base_path(client)}/{entity_set}?$select=roleid", _access())
+            yield _table(entity_set, logical_name, probe)
+
+
+def _table(entity_set: str, logical_name: str, probe: Probe, is_tracked: bool = True) -> Check:
+    if probe.status == 200:
+        detail = "" if is_tracked else "change tracking is off: the table is read whole every run; switch it on"
+        return Check("Dataverse", entity_set, OK if is_tracked else WARN, detail)
+    if probe.status == 403:
+        named = re.search(r"\bprv\w{1,60}", probe.message)
+        privilege = named[0] if named else f"prvRead{logical_name}"
+        return Check("Dataverse", entity_set, FAIL, f"{_reason(probe)}: give the role {privilege} at organisation level")
+    if probe.refused_column:
+        return Check("Dataverse", entity_set, FAIL, f"the column {probe.refused_column} is refused ({_reason(probe)})")
+    return Check("Dataverse", entity_set, FAIL, _reason(probe))
 
 
 async def _graph(client: Client, settings: Settings) -> AsyncIterator[Check]:

@@ -13,6 +13,10 @@ class SourceError(RapportError):
     """The source as a whole cannot be read: unreachable host, refused credentials, a missing setting."""
 
 
+class StreamBusy(SourceError):
+    """Another run is reading the stream."""
+
+
 class StreamFailed(Exception):
     """One stream cannot go on; it is parked with `reason` and tried again after `wait`.
 

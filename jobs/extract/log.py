@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import polars as pl
 import pyarrow as pa
@@ -21,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from jobs.extract.errors import SourceError
+from jobs.extract.errors import SourceError, StreamBusy
 
 _INSTANT = pa.timestamp("us", tz="UTC")
 SCHEMA = pa.schema(
@@ -46,9 +47,18 @@ SCHEMA = pa.schema(
 )
 """One row a page (row 0) and one a record; `op` is page, upsert, remove or reject."""
 
+MERGE_MARK = "merge.json"
 FULL_KINDS = ("full", "reconcile")
 IMPORT = "import"
-LOW_CARDINALITY = ["source", "stream", "round_kind", "op", "link_kind", "run_id"]
+TEXTS = ["record_id", "payload", "link_next"]
+FORMAT: dict[str, Any] = {
+    "store_schema": False,
+    "write_statistics": ["stream"],
+    "compression": {name: "zstd" if name in TEXTS else "none" for name in SCHEMA.names},
+    "use_dictionary": [name for name in SCHEMA.names if name not in (*TEXTS, "row")],
+    "column_encoding": {"row": "DELTA_BINARY_PACKED"},
+}
+"""How files are written; all columns but the texts are runs of the same value, which need no compression to be small."""
 BUFFER_BYTES = 8 * 2**20
 BUFFER_PAGES = 200
 
@@ -128,32 +138,33 @@ def stream_files(folder: Path) -> list[Path]:
 
 def merge_mark(folder: Path) -> Path:
     """Where a compaction notes what it merges: the file `into`, its `rows` once it is complete, and the files `merged` into it."""
-    return folder / "merge.json"
+    return folder / MERGE_MARK
+
+
+def merged_away(folder: Path) -> list[Path]:
+    """Files whose rows a compaction has put into another one: what a crash left, to be read no more."""
+    try:
+        noted = orjson.loads(merge_mark(folder).read_bytes())
+        is_complete = pq.read_metadata(folder / noted["into"]).num_rows == noted["rows"]
+    except (FileNotFoundError, orjson.JSONDecodeError):
+        return []
+    return [folder / name for name in noted["merged"]] if is_complete else []
 
 
 def finish_merge(folder: Path) -> None:
     """Remove the files that a compaction has merged into another; a merge that did not get that far is forgotten."""
-    mark = merge_mark(folder)
-    try:
-        noted = orjson.loads(mark.read_bytes())
-        is_complete = pq.read_metadata(folder / noted["into"]).num_rows == noted["rows"]
-    except FileNotFoundError:
-        return
-    except orjson.JSONDecodeError:
-        is_complete = False
-    if is_complete:
-        for name in noted["merged"]:
-            (folder / name).unlink(missing_ok=True)
-    mark.unlink()
+    for path in merged_away(folder):
+        path.unlink(missing_ok=True)
+    merge_mark(folder).unlink(missing_ok=True)
 
 
 def write_durably(path: Path, table: pa.Table) -> None:
     """Write a Parquet file so that it is there whole or not at all: temporary name, fsync, rename, fsync of the folder."""
     temporary = path.with_name(f".{path.name}.tmp")
+    data = pa.BufferOutputStream()
+    pq.write_table(table, data, **FORMAT)
     with open(temporary, "wb") as file:
-        pq.write_table(
-            table, file, compression="zstd", store_schema=False, write_statistics=["stream"], use_dictionary=LOW_CARDINALITY
-        )
+        file.write(data.getvalue())
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
@@ -201,7 +212,7 @@ class StreamLog:
             with _writing(self.folder):
                 lock.acquire()
         except Timeout:
-            raise SourceError(f"another run is extracting {self.source} {self.stream}: wait for it to end") from None
+            raise StreamBusy(f"another run is extracting {self.source} {self.stream}: wait for it to end") from None
         try:
             with _writing(self.folder):
                 for leftover in self.folder.glob(".*.tmp"):
@@ -264,20 +275,20 @@ class StreamLog:
             ops.append("page")
             ids.append(None)
             payloads.append(orjson.dumps({**page.facts, **_carried(state)}))
-            for op, name, payload in page.rows:
-                ops.append(op)
-                ids.append(name)
-                payloads.append(payload)
+            if page.rows:
+                more_ops, more_ids, more_payloads = zip(*page.rows, strict=True)
+                ops += more_ops
+                ids += more_ids
+                payloads += more_payloads
+        page_of_row = np.repeat(np.arange(len(counts)), counts)
+        row = np.arange(len(ops)) - np.repeat(np.cumsum(counts) - counts, counts)
+        spread, page_rows_only = pa.array(page_of_row), pa.array(page_of_row, mask=row > 0)
 
         def per_page(values: list[Any], kind: pa.DataType) -> pa.Array:
-            spread = pa.array([n for n, count in enumerate(counts) for _ in range(count)], pa.int32())
             return pa.array(values, kind).take(spread)
 
         def on_page_rows(values: list[str | None]) -> pa.Array:
-            return pa.array(
-                [value for value, count in zip(values, counts, strict=True) for value in (value, *[None] * (count - 1))],
-                pa.string(),
-            )
+            return pa.array(values, pa.string()).take(page_rows_only)
 
         pages, total = self._pages, sum(counts)
         columns = [
@@ -286,7 +297,7 @@ class StreamLog:
             per_page([page.round.number for page in pages], pa.int64()),
             per_page([page.round.kind for page in pages], pa.string()),
             per_page([page.number for page in pages], pa.int32()),
-            pa.array([row for count in counts for row in range(count)], pa.int32()),
+            pa.array(row, pa.int32()),
             pa.array(ops, pa.string()),
             pa.array(ids, pa.string()),
             pa.array(payloads, pa.binary()).cast(pa.string()),
@@ -445,8 +456,14 @@ def row_counts(home: Path) -> dict[tuple[str, str], int]:
     return {(source, stream): count for source, stream, count in counts.iter_rows()}
 
 
+def log_files(home: Path) -> list[Path]:
+    """Every file of the raw log that counts."""
+    root = raw_root(home)
+    left_over = {path for mark in root.rglob(MERGE_MARK) for path in merged_away(mark.parent)}
+    return sorted(path for path in root.rglob("*.parquet") if path not in left_over)
+
+
 def read_pages(home: Path) -> pl.LazyFrame:
     """Every row of the raw log, in no particular order; sort by source, stream, round, page, row."""
-    if not any(raw_root(home).rglob("*.parquet")):
-        return pl.from_arrow(SCHEMA.empty_table()).lazy()
-    return pl.scan_parquet(raw_root(home) / "**" / "*.parquet")
+    files = log_files(home)
+    return pl.scan_parquet(files) if files else pl.from_arrow(SCHEMA.empty_table()).lazy()

@@ -15,7 +15,7 @@ from jobs.extract.connection import Connection
 from jobs.extract.crm import base_path
 from jobs.extract.errors import SourceError, StreamFailed
 from jobs.extract.keep import Record
-from jobs.extract.log import raw_root, stream_folder
+from jobs.extract.log import IMPORT, raw_root, read_state, stream_folder
 from jobs.extract.streams import together
 from jobs.normalise.addresses import canonical_address
 from jobs.normalise.replay import last_known, members
@@ -90,7 +90,6 @@ async def _group_members(client: Client, settings: Settings) -> list[str]:
 
 
 async def _role_members(users: dict[str, Record], settings: Settings, crm: Connection | None, timing: Timing) -> list[str]:
-    crm = crm or Connection.from_environment("dataverse_default")
     if crm is None:
         raise SourceError("RAPPORT_MAILBOX_ROLE needs the connection dataverse_default")
     async with Client(crm, settings, timing) as client:
@@ -164,9 +163,17 @@ def current_records(home: Path, source: str, stream: str) -> list[Record]:
 
 
 def opted_out(users: dict[str, Record], home: Path, settings: Settings) -> set[str]:
-    """Users who opted out: by their Entra or systemuser id, an address, a domain, or a flag of their systemuser (N55)."""
+    """Users who opted out: by their Entra or systemuser id, an address, a domain, or a flag of their systemuser (N55).
+
+    Raises SourceError while that cannot be told because the systemusers were not extracted yet.
+    """
     opt_out = read_opt_out(settings.privacy_opt_out_file)
     flags = [column for table in ("systemuser", "systemusers") for column in flag_columns(settings).get(table, [])]
+    state = read_state(stream_folder(home, "dataverse", "systemusers"))
+    if (flags or opt_out.ids - users.keys()) and (
+        state is None or (state.last_complete_at is None and state.round.kind != IMPORT)
+    ):
+        raise SourceError("who opted out cannot be told before Dataverse's systemusers are extracted: run extract_crm first")
     ids, own = set(opt_out.ids), set(opt_out.addresses)
     if opt_out.ids or flags:
         for record in current_records(home, "dataverse", "systemusers"):

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,13 +52,27 @@ def normalise(home: Path, settings: Settings, run_id: str, progress: Progress | 
 
     Raises RapportError when another run holds the lock or a setting cannot be read.
     """
+    with normalising(home) as root:
+        return _run(home, root, settings, progress or (lambda *_: None))
+
+
+@contextmanager
+def normalising(home: Path) -> Iterator[Path]:
+    """Hold the lock of everything that reads the raw log as a whole, and give the folder of the normalised lake.
+
+    Raises RapportError when another run holds the lock.
+    """
     root = home / "lake" / "normalised"
     root.mkdir(parents=True, exist_ok=True)
+    held = FileLock(root / ".lock", timeout=0)
     try:
-        with FileLock(root / ".lock", timeout=0):
-            return _run(home, root, settings, progress or (lambda *_: None))
+        held.acquire()
     except Timeout:
         raise RapportError(f"another run is normalising in {home}: wait for it to end, then start again") from None
+    try:
+        yield root
+    finally:
+        held.release()
 
 
 def _run(home: Path, root: Path, settings: Settings, progress: Progress) -> SnapshotReport:
@@ -105,7 +120,7 @@ def _fingerprint(rules: Rules) -> str:
 def raw_files(home: Path) -> dict[str, int]:
     """Every file of the raw log and its size."""
     root = log.raw_root(home)
-    return {path.relative_to(root).as_posix(): path.stat().st_size for path in sorted(root.rglob("*.parquet"))}
+    return {path.relative_to(root).as_posix(): path.stat().st_size for path in log.log_files(home)}
 
 
 def streams_of(root: Path, files: list[str]) -> pl.DataFrame:

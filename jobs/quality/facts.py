@@ -22,6 +22,7 @@ import duckdb
 import yaml
 
 from jobs import runs
+from jobs.extract.log import log_files
 from jobs.publish import history
 from jobs.publish.catalogue import Mart, literal, quote
 from jobs.publish.context import RunContext
@@ -189,7 +190,7 @@ def _conservation(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
 def raw_view(con: duckdb.DuckDBPyConnection, home: Path, published: Version | None) -> None:
     """`raw.page_row`: the rows of the raw log received since the published version was loaded."""
     con.execute("CREATE SCHEMA raw")
-    found = sorted((home / "lake" / "raw").rglob("*.parquet"))
+    found = log_files(home)
     since = f"received_at >= TIMESTAMPTZ {literal(published.manifest['published_at'])}" if published else "true"
     if found:
         con.execute(

@@ -58,9 +58,11 @@ def test_killed_after(boundary, tmp_path, tiny_home):
     assert content(home) == versions(tiny_home)[0]["content_hash"]
 
 
-def test_second_demo_publishes_nothing_new(tiny_home):
+def test_maintenance_and_a_second_demo_publish_nothing_new(tiny_home):
     before = (os.readlink(tiny_home / "published" / "current"), content(tiny_home), len(versions(tiny_home)))
     tenant = tiny_home.parent / "tenant0" / "tiny"
+    done = rapport("run", "maintenance", RAPPORT_HOME=str(tiny_home), RAPPORT_KEEP_CANDIDATE_DAYS="1")
+    assert done.returncode == 0 and "maintain raw log" in done.stdout, done.stdout + done.stderr
     done = rapport("demo", "--tenant", tenant, "--home", tiny_home)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (os.readlink(tiny_home / "published" / "current"), content(tiny_home), len(versions(tiny_home))) == before
