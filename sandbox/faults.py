@@ -735,13 +735,13 @@ def _is_plain(reply: Reply) -> bool:
 
 @fault("reply")
 def zipped(strike: Strike, reply: Reply) -> Effect | None:
-    """The body is compressed with gzip when the client accepts it."""
+    """The body is compressed with gzip, whether the client asked for it or not."""
 
     def effect() -> None:
         reply.body = gzip.compress(reply.body, 1, mtime=0)
         reply.headers["content-encoding"] = "gzip"
 
-    return effect if "gzip" in strike.request.headers.get("accept-encoding", "") and _is_plain(reply) else None
+    return effect if _is_plain(reply) else None
 
 
 @fault("reply")

@@ -13,7 +13,7 @@ import orjson
 from jobs import clock
 from sandbox.odata import Listings, Page, Reply, Request, Token, cut, entity, first_place, names, options_of, project
 from sandbox.route import Route
-from sandbox.tenant import Collection, Mailbox, Record, Tenant, Window
+from sandbox.tenant import Collection, Mailbox, Record, Tenant, Window, in_view
 
 ROOT = "/graph/v1.0"
 LIST_PAGE, LARGEST_PAGE = 10, 1000
@@ -378,15 +378,19 @@ def _folder_changes(box: Mailbox, folder: str, here: Token, admits: Callable[[Re
     """What a delta round of a mail folder lists; with `$filter` the newest 5,000 messages at most."""
     rows: list[Any] = []
     gone: list[Any] = []
+
+    def is_listed(record: Record) -> bool:
+        return record.index["parentFolderId"] == folder and admits(record)
+
     if here.after < 0:
         held = box.messages.at(here.until)
         rows = [held[name] for name in box.members(here.until).get(folder, ()) if admits(held[name])]
     else:
         for name in box.messages.touched_between(here.after, here.until):
-            record, earlier = box.messages.get(name, here.until), box.messages.get(name, here.after)
-            if record is not None and record.index["parentFolderId"] == folder and admits(record):
+            record = box.messages.get(name, here.until)
+            if record is not None and is_listed(record):
                 rows.append(record)
-            elif earlier is not None and earlier.index["parentFolderId"] == folder and admits(earlier):
+            elif _was_ever(is_listed, box.messages, name, here):
                 gone.append((name, "deleted"))
     filtered = here.option("$filter") is not None
     if filtered or here.option("$orderby") is not None:
@@ -414,10 +418,20 @@ def _view_changes(box: Mailbox, window: Window, here: Token) -> list[Any]:
     if here.after < 0:
         held = box.events.at(here.until)
         return [held[name] for name in shown] + lines
-    now, before = set(shown), set(box.view(here.after, window))
+    now = set(shown)
     touched = box.touched_events(here.after, here.until)
     there = [box.events.get(name, here.until) for name in touched if name in now]
-    return [*there, *lines, *((name, "deleted") for name in touched if name in before and name not in now)]
+
+    def was_shown(name: str) -> bool:
+        return _was_ever(lambda record: in_view(record, window), box.events, name, here)
+
+    return [*there, *lines, *((name, "deleted") for name in touched if name not in now and was_shown(name))]
+
+
+def _was_ever(test: Callable[[Record], bool], held: Collection, name: str, here: Token) -> bool:
+    """Whether a record passed a test after any step of the round: a client that saw a round twice may hold it."""
+    earlier = (held.get(name, step) for step in range(here.after, here.until))
+    return any(record is not None and test(record) for record in earlier)
 
 
 def _reason(held: Collection, name: str, here: Token) -> str:

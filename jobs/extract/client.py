@@ -20,7 +20,7 @@ import orjson
 from jobs import clock
 from jobs.extract.connection import Connection
 from jobs.extract.errors import AT_ONCE, DAILY, SOON, SourceError, StreamFailed, SyncStateLost
-from jobs.extract.pages import BadPage, Body, parse
+from jobs.extract.pages import BOM, BadPage, Body, parse
 from jobs.settings import Settings
 
 TRIES = 5
@@ -209,7 +209,7 @@ class Client:
 
         def accept(data: bytes) -> dict[str, Any]:
             try:
-                found = orjson.loads(data.removeprefix(b"\xef\xbb\xbf"))
+                found = orjson.loads(data.removeprefix(BOM))
             except orjson.JSONDecodeError:
                 raise BadPage("the answer is not JSON") from None
             if not isinstance(found, dict):
@@ -360,7 +360,7 @@ def _whole_body(answer: httpx.Response) -> bytes:
 def _error_of(answer: httpx.Response) -> tuple[str, str]:
     """Code and message of an error body, empty where there are none."""
     try:
-        error = orjson.loads(answer.content)["error"]
+        error = orjson.loads(answer.content.removeprefix(BOM))["error"]
         code, message = error.get("code"), error.get("message")
     except (orjson.JSONDecodeError, TypeError, KeyError, AttributeError):
         return "", ""

@@ -270,8 +270,11 @@ def columns_of(table: Table, settings: Settings) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*table.columns, *more)))
 
 
+NESTED = frozenset([dict, list])
+
+
 def _nothing(value: Any) -> Any:
-    return None if isinstance(value, (dict, list)) else value
+    return None if type(value) in NESTED else value
 
 
 def _compile(shape: Shape) -> Callable[[Any], Any]:
@@ -280,14 +283,31 @@ def _compile(shape: Shape) -> Callable[[Any], Any]:
     if isinstance(shape, list):
         item = _compile(shape[0])
         return lambda value: [item(each) for each in value] if type(value) is list else None
-    parts = {key: _compile(part) for key, part in shape.items()}
+    plain, parts = _parts(shape)
 
     def kept(value: Any) -> Any:
         if type(value) is not dict:
             return None
-        return {key: parts[key](inner) for key, inner in value.items() if key in parts}
+        if not parts and value.keys() <= plain and NESTED.isdisjoint(map(type, value.values())):
+            return value
+        return _reduced(value, plain, parts)
 
     return kept
+
+
+def _parts(shape: Record) -> tuple[frozenset[str], dict[str, Callable[[Any], Any]]]:
+    """The keys of a shape that hold plain values, and what is kept of each other one."""
+    plain = frozenset(key for key, part in shape.items() if part is VALUE)
+    return plain, {key: _compile(part) for key, part in shape.items() if part is not VALUE}
+
+
+def _reduced(value: Record, plain: frozenset[str], parts: dict[str, Callable[[Any], Any]]) -> Record:
+    """What is kept of an object, in its own order."""
+    return {
+        key: (None if type(inner) in NESTED else inner) if key in plain else parts[key](inner)
+        for key, inner in value.items()
+        if key in plain or key in parts
+    }
 
 
 def _headers(value: Any) -> Any:
@@ -308,10 +328,11 @@ _NAME = re.compile(r"[A-Za-z_@][\w.@]{0,99}")
 class Filter:
     """Reduces the records of one stream to what may be landed and counts the keys that nobody expected.
 
-    `key` names the primary key; ids of Dataverse are lower-cased (`fold`, N13).
+    `key` names the primary key, `plain` the keys of plain values that are kept, `parts` what is kept of each nested one; ids of Dataverse are lower-cased (`fold`, N13).
     """
 
     key: str
+    plain: frozenset[str]
     parts: dict[str, Callable[[Any], Any]]
     expected: frozenset[str]
     hash_key: str
@@ -321,7 +342,8 @@ class Filter:
     unknown: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self._known = frozenset(self.parts) | self.expected | {"@odata.etag", "@odata.context"}
+        self._kept = self.plain | self.parts.keys()
+        self._known = self._kept | self.expected | {"@odata.etag", "@odata.context"}
         key = self.hash_key
         self._subject_key = lru_cache(maxsize=100_000)(lambda subject: subject_key(subject, key))
 
@@ -334,10 +356,9 @@ class Filter:
 
     def __call__(self, record: Record) -> Record:
         """The record as it is landed."""
-        parts = self.parts
         if strangers := record.keys() - self._known:
             self._count(strangers)
-        kept = {key: parts[key](value) for key, value in record.items() if key in parts}
+        kept = _reduced(record, self.plain, self.parts)
         if "subject" in kept:
             subject = kept["subject"] if type(kept["subject"]) is str else ""
             if self.keyed_subject:
@@ -349,7 +370,7 @@ class Filter:
     def _count(self, strangers: Iterable[str]) -> None:
         for name in strangers:
             column = name.partition("@")[0]
-            if column and column != name and column in self.parts:
+            if column and column != name and column in self._kept:
                 continue
             self.unknown[name if _NAME.fullmatch(name) else "(other)"] += 1
 
@@ -360,7 +381,8 @@ def table_filter(table: Table, settings: Settings) -> Filter:
     names = [*columns, *(c + LOOKUP for c in columns if c.startswith("_")), *(c + LABEL for c in table.labels)]
     return Filter(
         key=table.key,
-        parts=dict.fromkeys(names, _nothing),
+        plain=frozenset(names),
+        parts={},
         expected=frozenset({"_transactioncurrencyid_value", "subject"}),
         hash_key=settings.hash_key.get_secret_value(),
         fold=True,
@@ -370,11 +392,12 @@ def table_filter(table: Table, settings: Settings) -> Filter:
 
 
 def _graph_filter(shape: Record, settings: Settings, *, expected: str = "", subject: bool = False) -> Filter:
-    parts = {key: _compile(part) for key, part in shape.items()}
+    plain, parts = _parts(shape)
     if "internetMessageHeaders" in parts:
         parts["internetMessageHeaders"] = _headers
     return Filter(
         key="id",
+        plain=plain,
         parts=parts,
         expected=EXPECTED.get(expected, frozenset()),
         hash_key=settings.hash_key.get_secret_value(),

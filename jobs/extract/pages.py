@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+BOM = b"\xef\xbb\xbf"
 NEXT, DELTA = "@odata.nextLink", "@odata.deltaLink"
 _VALUE_OPENS = re.compile(rb'"value"\s*:\s*\[\s*$')
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -43,7 +44,7 @@ class Body:
 
 def parse(data: bytes, origin: str) -> Body:
     """Read a page. Raises BadPage where it is not complete or a link leads elsewhere than `origin`."""
-    data = data.removeprefix(b"\xef\xbb\xbf")
+    data = data.removeprefix(BOM)
     try:
         document = orjson.loads(data)
     except orjson.JSONDecodeError:

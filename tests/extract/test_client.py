@@ -186,6 +186,12 @@ def test_lost_state_is_known_by_code_whatever_the_status(tmp_path, status, code)
         fetch(Source(error(status, code)), tmp_path, is_link=True)
 
 
+def test_the_code_of_an_error_is_read_behind_a_byte_order_mark(tmp_path):
+    body = b"\xef\xbb\xbf" + json.dumps({"error": {"code": "0x80044352", "message": ""}}).encode()
+    with pytest.raises(SyncStateLost):
+        fetch(Source(httpx.Response(400, content=body)), tmp_path, is_link=True)
+
+
 def test_lost_state_of_a_first_request_is_a_failure(tmp_path):
     with pytest.raises(StreamFailed, match="410"):
         fetch(Source(error(410, "SyncStateNotFound")), tmp_path, is_link=False)
