@@ -132,6 +132,15 @@ def test_doctor_names_what_is_missing(tmp_path):
     assert checks["home", "disk space"][0] == OK
 
 
+def test_doctor_checks_the_tables_that_name_a_role_s_holders(tmp_path):
+    world = World(tmp_path, tenant())
+    assert ("Dataverse", "roles") not in examined(world)
+    world.sandbox.faults.switch_on([{"fault": "forbidden", "stream": "roles"}])
+    checks = examined(world, mailbox_role="Sales")
+    assert checks["Dataverse", "roles"][0] == FAIL and "prvReadrole" in checks["Dataverse", "roles"][1]
+    assert checks["Dataverse", "systemuserrolescollection"] == (OK, "")
+
+
 def test_doctor_tells_whether_read_basic_gives_headers(tmp_path):
     world = World(tmp_path, tenant())
     world.sandbox.faults.switch_on([{"fault": "read_basic"}])
