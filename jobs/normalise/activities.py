@@ -5,8 +5,6 @@ from dataclasses import dataclass
 import polars as pl
 
 from jobs.normalise import mail
-from jobs.normalise.addresses import canonical
-from jobs.normalise.payload import decode
 from jobs.normalise.times import INSTANT, in_range
 
 ROLES = ["sender", "organizer", "from", "to", "required", "callee", "cc", "optional", "bcc", "owner", "delivered"]
@@ -24,20 +22,18 @@ PARTICIPANT = {"activity_id": pl.String, "address": pl.String, "party_id": pl.St
                "response": pl.String}  # fmt: skip
 PARTY = {"activity_id": pl.String, "address": pl.String, "party_type": pl.String, "party_id": pl.String}
 SUBJECT = {"activity_id": pl.String, "subject": pl.String}
-COPY = {"activity_id": pl.String, "source": pl.String, "user_id": pl.String, "record_id": pl.String}
 ENGAGEMENT = {"opencount": "open_count", "linksclickedcount": "link_click_count", "attachmentcount": "attachment_count",
               "attachmentopencount": "attachment_open_count", "replycount": "reply_count"}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Activities:
-    """Rows of one activity type: ACTIVITY, PARTICIPANT, PARTY, SUBJECT, and the COPY records behind each activity."""
+    """Rows of one activity type: ACTIVITY, PARTICIPANT, PARTY, SUBJECT."""
 
     activity: pl.DataFrame
     participant: pl.DataFrame
     party: pl.DataFrame
     subject: pl.DataFrame
-    copy: pl.DataFrame
 
 
 def parties(table: pl.DataFrame, first_address: pl.DataFrame) -> pl.DataFrame:
@@ -45,16 +41,15 @@ def parties(table: pl.DataFrame, first_address: pl.DataFrame) -> pl.DataFrame:
 
     Without a usable `addressused` the address is the first of the record.
     """
-    used = canonical(table, "addressused", "used")
     first = first_address.rename({"party_type": "partyid_type", "party_id": "partyid", "address": "first"})
-    joined = used.join(first, on=["partyid_type", "partyid"], how="left")
+    joined = table.join(first, on=["partyid_type", "partyid"], how="left")
     return joined.select(
         pl.col("activityid").alias("activity"),
         "activitypartyid",
         pl.col("participationtypemask").alias("mask"),
         pl.col("partyid_type").alias("party_type"),
         pl.col("partyid").alias("party_id"),
-        pl.coalesce("used", "first").alias("address"),
+        pl.coalesce("raw_address", "first").alias("address"),
         pl.lit(None, dtype=pl.String).alias("name"),
     ).filter(pl.col("address").is_not_null() | pl.col("party_id").is_not_null())
 
@@ -69,6 +64,19 @@ def with_named_senders(party: pl.DataFrame, emails: pl.DataFrame, first_address:
         pl.col("emailsender_type").alias("party_type"), pl.col("emailsender").alias("party_id"),
     ).join(first_address, on=["party_type", "party_id"], how="left")  # fmt: skip
     return pl.concat([party, named], how="diagonal")
+
+
+def signatures(table: pl.DataFrame, party: pl.DataFrame) -> pl.DataFrame:
+    """What each Dataverse activity amounts to, its parties and their addresses included, as one number: activityid, signature.
+
+    `party`: that of `parties`.
+    """
+    facts = ["raw_subject", "raw_received_at", *(name for name in table.columns if not name.startswith("raw_"))]
+    own = table.select("activityid", pl.struct(facts).hash(5).alias("own"))
+    of_party = party.select("activity", pl.struct(pl.all().exclude("activity")).hash(5).alias("party"))
+    parties_ = of_party.group_by("activity").agg(pl.col("party").sum())
+    both = own.join(parties_, left_on="activityid", right_on="activity", how="left")
+    return both.select("activityid", pl.struct("own", "party").hash(5).alias("signature"))
 
 
 def participants(rows: pl.DataFrame) -> pl.DataFrame:
@@ -215,7 +223,6 @@ def emails(
             participant,
             party_rows(mine, participant),
             subject_rows(first.select(pl.col("key").alias("activity_id"), "subject")),
-            held.rename({"key": "activity_id"}).select(COPY.keys()),
         ),
         assigned.rename({"key": "activity_id"}),
     )
@@ -232,9 +239,7 @@ def calls_and_tasks(
         .then(pl.lit("cancelled"))
         .otherwise(pl.lit("open"))
     )
-    timed = table.hstack(decode(table.get_column("raw_payload"), {"subject": pl.String})).with_columns(
-        state.alias("source_state")
-    )
+    timed = table.with_columns(state.alias("source_state"), pl.col("raw_subject").alias("subject"))
     timed = timed.with_columns(
         pl.coalesce(
             pl.when(pl.col("source_state") == "completed").then(pl.col("actualend")), "scheduledend", "scheduledstart"
@@ -300,7 +305,6 @@ def calls_and_tasks(
             participant,
             party_rows(rows, participant),
             subject_rows(held.select("activity_id", "subject")),
-            copies.select(COPY.keys()),
         ),
         outcomes,
     )

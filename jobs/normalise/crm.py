@@ -1,11 +1,15 @@
-"""Dataverse tables, one typed row a record (`crm_<table>`), and what merging and missing annotations mean (N12, N13, L16, R7)."""
+"""Dataverse tables, one typed row a record (`crm_<table>`), and what merging and missing annotations mean (N12, N13, L16, R7).
 
+A record is its last row alone (N53), so new rows of the log replace what an earlier run has read and nothing is read twice.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import polars as pl
 
-from jobs.normalise import replay
-from jobs.normalise.addresses import guid
+from jobs.normalise import quarantine, replay
+from jobs.normalise.addresses import canonical, guid
 from jobs.normalise.payload import boolean, decode, whole
 from jobs.normalise.times import INSTANT, instant
 
@@ -151,23 +155,103 @@ TABLES: dict[str, Table] = {
         "activityparties", "activitypartyid", "activityid:lookup partyid:lookup participationtypemask:int addressused:text"
     ),
 }  # fmt: skip
-PLACE = ("stream", "round", "page", "row", "payload", "run_id", "received_at")
 MERGING = ("account", "contact", "lead")
 OPEN_BY_DEFAULT = ("account", "contact", "lead", "connection", "opportunity")
+ACTIVITIES = ("email", "appointment", "phonecall", "task")
+RAW = {
+    "raw_stream": pl.String, "raw_round": pl.Int64, "raw_page": pl.Int32, "raw_row": pl.Int32, "raw_received_at": INSTANT,
+    "raw_content": pl.UInt64, "raw_is_member": pl.Boolean, "raw_is_flagged": pl.Boolean, "raw_subject": pl.String,
+    "raw_address": pl.String,
+}  # fmt: skip
+"""What is known of a record beside its columns: the place and the hash of its last row, whether it is still there, whether one of the
+columns of the opt-out is set, the subject of an activity, and the canonical address of a party."""
 
 
-def read_table(rows: pl.DataFrame, table: Table, extra: dict[str, str] | None = None) -> pl.DataFrame:
-    """The latest version of every record of a table, typed, with `payload`, `received_at` and the place of its raw row.
+@dataclass(frozen=True)
+class Crm:
+    """All Dataverse tables by logical name: `tables` as they stand, with the columns RAW, lookups resolved and missing states filled
+    (R7), account, contact and lead with `master_id`; `records` what the next run builds upon; `unchanged` the tables that are what
+    they were; `passed` the counts of `quarantine.passed` for activities."""
 
-    `extra`: further columns by kind (text or number). Lookups without annotation have a null type still.
+    tables: dict[str, pl.DataFrame]
+    records: dict[str, pl.DataFrame]
+    unchanged: frozenset[str]
+    passed: pl.DataFrame
+
+
+def read_tables(
+    rows: pl.DataFrame,
+    kept: Callable[[str], pl.DataFrame] | None = None,
+    extra: dict[str, dict[str, str]] | None = None,
+    flags: dict[str, list[str]] | None = None,
+) -> Crm:
+    """All tables, from the Dataverse rows of the raw log since the run that `kept` the records of each table, or from all.
+
+    `extra`: further columns by kind (text or number), `flags`: boolean columns that opt a record out; both by logical name.
     """
-    place = {name: kind for name, kind in rows.schema.items() if name in PLACE}
+    parts = rows.partition_by("stream", as_dict=True)
+    tables, records, unchanged, passed = {}, {}, set(), []
+    for name, table in TABLES.items():
+        new = parts.get((table.entity_set,), rows.clear())
+        before = kept(name) if kept is not None else _none(table, (extra or {}).get(name, {}))
+        records[name] = updated(before, new, table, (extra or {}).get(name, {}), (flags or {}).get(name, []))
+        if kept is not None and records[name] is before:
+            unchanged.add(name)
+        if name in ACTIVITIES and not new.is_empty():
+            ids = before.select(
+                pl.col("raw_stream").alias("stream"), pl.col(table.key).alias("record_id"), pl.col("raw_content").alias("content")
+            )
+            passed.append(quarantine.passed(new, ids, ["stream", "record_id"]))
+        tables[name] = records[name].filter("raw_is_member")
+    every = record_types(tables)
+    for name, table in TABLES.items():
+        frame = with_types(tables[name], every, [c for c, kind in table.columns.items() if kind == "lookup"])
+        if frame is not tables[name]:
+            unchanged.discard(name)
+        if name in OPEN_BY_DEFAULT:
+            frame = frame.with_columns(pl.col("statecode").fill_null(0))
+        if name == "systemuser":
+            frame = frame.with_columns(pl.col("isdisabled").fill_null(False))
+        if name in MERGING:
+            frame = masters(frame, table.key)
+        tables[name] = frame
+    return Crm(tables, records, frozenset(unchanged), quarantine.summed(passed))
+
+
+def _none(table: Table, extra: dict[str, str]) -> pl.DataFrame:
+    return pl.DataFrame(schema={**table.schema(), **{name: TYPES[kind]() for name, kind in extra.items()}, **RAW})
+
+
+def updated(before: pl.DataFrame, rows: pl.DataFrame, table: Table, extra: dict[str, str], flags: list[str]) -> pl.DataFrame:
+    """Every record ever seen, by key: typed columns as last seen, and RAW; of records that are gone the key and RAW alone.
+
+    `before`: the same of the run before, returned itself when `rows`, those of the log since, change nothing. Lookups without
+    annotation have a null type still.
+    """
     if rows.is_empty():
-        more = {name: TYPES[kind]() for name, kind in (extra or {}).items()}
-        return pl.DataFrame(schema={**table.schema(), **more, **{f"raw_{name}": kind for name, kind in place.items()}})
-    last = replay.last_known(rows, ["record_id"], merge=False)
-    last = last.join(replay.members(rows), on=["stream", "record_id"], how="semi").sort("record_id")
-    columns = {**table.columns, **(extra or {})}
+        return before
+    key = ["stream", "record_id"]
+    fresh = _typed_records(replay.last_known(rows, key, merge=False, order=replay.IN_STREAM), table, extra, flags)
+    every = pl.concat([before.join(fresh, on=table.key, how="anti"), fresh.select(before.columns)])
+    shown = every.filter("raw_is_member").select(
+        pl.col("raw_stream").alias("stream"), pl.col(table.key).alias("record_id"),
+        *[pl.col(f"raw_{name}").alias(name) for name in ("round", "page", "row")],
+    )  # fmt: skip
+    gone = replay.ended(shown, rows, key).select(pl.col("record_id").alias(table.key))
+    if fresh.is_empty() and gone.is_empty():
+        return before
+    left = every.join(gone, on=table.key, how="semi").select(table.key, *RAW)
+    left = left.with_columns(
+        pl.lit(False).alias("raw_is_member"),
+        pl.lit(None, pl.String).alias("raw_subject"),
+        pl.lit(None, pl.String).alias("raw_address"),
+    )
+    return pl.concat([every.join(gone, on=table.key, how="anti"), left], how="diagonal").sort(table.key)
+
+
+def _typed_records(last: pl.DataFrame, table: Table, extra: dict[str, str], flags: list[str]) -> pl.DataFrame:
+    """The last rows of records as typed columns and RAW."""
+    columns = {**table.columns, **extra}
     fields: dict[str, pl.DataType] = {}
     for name, kind in columns.items():
         source = f"_{name}_value" if kind == "lookup" else name
@@ -176,17 +260,26 @@ def read_table(rows: pl.DataFrame, table: Table, extra: dict[str, str] | None = 
             fields[source + LOOKUP] = pl.String()
     for name in table.labels:
         fields[_label_source(name, columns)] = pl.String()
+    fields |= dict.fromkeys(["subject", *flags], pl.String())
     values = decode(last.get_column("payload"), fields)
     typed = values.select(
         last.get_column("record_id").alias(table.key),
         *[_typed(name, kind) for name, kind in columns.items() if kind != "money"],
         *[guid(pl.col(f"_{name}_value{LOOKUP}")).alias(f"{name}_type") for name, kind in columns.items() if kind == "lookup"],
         *[pl.col(_label_source(name, columns)).alias(f"{name}_label") for name in table.labels],
+        *[last.get_column(name).alias(f"raw_{name}") for name in ("stream", "round", "page", "row", "received_at")],
+        quarantine.content(last.get_column("payload")).alias("raw_content"),
+        pl.lit(True).alias("raw_is_member"),
+        pl.any_horizontal(False, *[(pl.col(name) == "true").fill_null(False) for name in flags]).alias("raw_is_flagged"),
+        pl.when(table.entity_set in quarantine.FAMILIES).then(pl.col("subject")).alias("raw_subject"),
     ).with_columns(
         *[_money(last.get_column("payload"), name) for name, kind in columns.items() if kind == "money"],
     )
-    order = [*table.schema(), *(extra or {})]
-    return typed.select(order).hstack(last.select(pl.col(list(place)).name.prefix("raw_")))
+    if "addressused" in columns:
+        typed = canonical(typed, "addressused", "raw_address")
+    else:
+        typed = typed.with_columns(pl.lit(None, pl.String).alias("raw_address"))
+    return typed.select(*table.schema(), *extra, *[pl.col(name).cast(kind) for name, kind in RAW.items()])
 
 
 def _label_source(name: str, columns: dict[str, str]) -> str:
@@ -247,8 +340,11 @@ def masters(table: pl.DataFrame, key: str) -> pl.DataFrame:
     """`table` with `master_id`: the end of the chain of merges, the own id where there is none (N12)."""
     merged = table.filter(pl.col("merged").fill_null(False) & pl.col("masterid").is_not_null())
     step = dict(merged.select(key, "masterid").iter_rows())
-    ends = [_end(start, step) for start in table.get_column(key).to_list()]
-    return table.with_columns(pl.Series("master_id", ends, dtype=pl.String))
+    ends = pl.DataFrame(
+        {key: list(step), "end": [_end(start, step) for start in step]}, schema={key: pl.String, "end": pl.String}
+    )
+    joined = table.join(ends, on=key, how="left", maintain_order="left")
+    return joined.with_columns(pl.coalesce("end", key).alias("master_id")).drop("end")
 
 
 def _end(start: str, step: dict[str, str]) -> str:
@@ -260,36 +356,6 @@ def _end(start: str, step: dict[str, str]) -> str:
     return seen[-1]
 
 
-def read_tables(rows: pl.DataFrame, extra: dict[str, dict[str, str]] | None = None) -> dict[str, pl.DataFrame]:
-    """All Dataverse tables by logical name, from the Dataverse rows of the raw log.
-
-    Lookups are resolved, missing states filled (R7); account, contact and lead have `master_id`.
-    """
-    parts = rows.partition_by("stream", as_dict=True)
-    none = rows.clear()
-    tables = {
-        name: read_table(parts.get((table.entity_set,), none), table, (extra or {}).get(name)) for name, table in TABLES.items()
-    }
-    records = record_types(tables)
-    for name, table in TABLES.items():
-        frame = with_types(tables[name], records, [c for c, kind in table.columns.items() if kind == "lookup"])
-        if name in OPEN_BY_DEFAULT:
-            frame = frame.with_columns(pl.col("statecode").fill_null(0))
-        if name == "systemuser":
-            frame = frame.with_columns(pl.col("isdisabled").fill_null(False))
-        if name in MERGING:
-            frame = masters(frame, table.key)
-        tables[name] = frame
-    return tables
-
-
-def published(name: str, table: pl.DataFrame) -> pl.DataFrame:
-    """A table as `crm_<name>` shows it: without the place in the raw log."""
-    return table.drop(pl.selectors.starts_with("raw_")).sort(TABLES[name].key)
-
-
-def flagged_ids(table: pl.DataFrame, name: str, columns: list[str]) -> set[str]:
-    """Ids of the records of which one of the boolean `columns` is true."""
-    values = decode(table.get_column("raw_payload"), dict.fromkeys(columns, pl.String))
-    is_flagged = pl.any_horizontal([(pl.col(column) == "true").fill_null(False) for column in columns])
-    return set(table.filter(values.select(is_flagged).to_series()).get_column(TABLES[name].key).to_list())
+def published(table: pl.DataFrame) -> pl.DataFrame:
+    """A table as `crm_<name>` shows it: in order of its key, without what is known of its rows in the raw log."""
+    return table.drop(pl.selectors.starts_with("raw_"))

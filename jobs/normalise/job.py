@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 from jobs.errors import RapportError
 from jobs.extract import log
 from jobs.normalise import quarantine, snapshot
+from jobs.normalise.calendars import NewEvents
 from jobs.normalise.mail_update import NewMail
 from jobs.normalise.snapshot import Lake
 from jobs.normalise.tables import Raw, Rules, normalised
@@ -112,8 +113,11 @@ def _run(home: Path, root: Path, settings: Settings, progress: Progress) -> Snap
 
 
 def _fingerprint(rules: Rules) -> str:
-    """Changes with the code and with the rules that decide what mail becomes."""
-    facts = f"{rules.hash_key} {rules.copy_tolerance_seconds} {rules.collect_subjects} {snapshot.code_fingerprint()}"
+    """Changes with the code and with the rules that decide what is read of records and what mail becomes."""
+    facts = (
+        f"{rules.hash_key} {rules.copy_tolerance_seconds} {rules.collect_subjects} {rules.extra_columns} {rules.opt_out_flags}"
+    )
+    facts = f"{facts} {snapshot.code_fingerprint()}"
     return hashlib.sha256(facts.encode()).hexdigest()
 
 
@@ -165,14 +169,16 @@ def read_raw(root: Path, streams: pl.DataFrame, read_before: Collection[str] = (
             progress(done, len(parts), "mailbox groups")
             yield _read(root, part)
 
-    return Raw(
-        dataverse=_read(root, streams.filter(pl.col("source") == "dataverse")),
-        users=rows_of("users"),
-        folders=rows_of("mailFolders"),
-        calendars=rows_of("calendarView"),
-        mail=mail,
-        has_graph=not graph.is_empty(),
-    )
+    def dataverse(only_new: bool) -> pl.DataFrame:
+        every = streams.filter(pl.col("source") == "dataverse")
+        return _read(root, every.filter(is_new) if only_new else every)
+
+    def calendars(only_new: bool) -> NewEvents:
+        every = graph.filter(pl.col("family") == "calendarView")
+        rows = _read(root, every.filter(is_new) if only_new else every)
+        return NewEvents(rows, lambda users: older("calendarView", users))
+
+    return Raw(dataverse, rows_of("users"), rows_of("mailFolders"), calendars, mail, has_graph=not graph.is_empty())
 
 
 def _read(root: Path, streams: pl.DataFrame) -> pl.DataFrame:

@@ -329,9 +329,10 @@ def _listed_links(copies: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
 
 def dataverse_copies(emails: pl.DataFrame, parties: pl.DataFrame, hash_key: str) -> Copies:
     """Copies in Dataverse: completed emails but those pending or sending (N37). `parties`: those of `activities.parties`."""
-    values = decode(emails.get_column("raw_payload"), {"subject": pl.String})
     counts = (pl.col("statecode") == 1).fill_null(False) & ~pl.col("statuscode").is_in([6, 7]).fill_null(False)
-    everything = emails.hstack(values).with_columns(pl.coalesce("senton", "actualend", "createdon").alias("sent_at"))
+    everything = emails.with_columns(
+        pl.coalesce("senton", "actualend", "createdon").alias("sent_at"), pl.col("raw_subject").alias("subject")
+    )
     outcome = (
         pl.when(counts.not_()).then(pl.lit("ignored:state"))
         .when(pl.col("sent_at").is_null()).then(pl.lit("quarantined:no_time"))

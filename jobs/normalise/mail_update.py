@@ -9,22 +9,19 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from jobs.normalise import activities, mail, quarantine, replay, threads
-from jobs.normalise.activities import ACTIVITY, PARTICIPANT, PARTY, SUBJECT
+from jobs.normalise import activities, mail, monthly, quarantine, replay, threads
+from jobs.normalise.monthly import OUTPUTS, Months, Partitions, month_of
+from jobs.normalise.quarantine import QUARANTINED
+from jobs.normalise.replay import place
 from jobs.privacy.opt_out import OptOut, opted_out_activities
 
 KEY = ["user_id", "record_id"]
 KEPT_COPY = {**mail.COPY, "activity_id": pl.String, "is_out": pl.Boolean, "place": pl.UInt64, "same_id": pl.UInt64,
              "same_content": pl.UInt64, "signature": pl.UInt64}  # fmt: skip
-OUTPUTS = {"activity": ACTIVITY, "activity_participant": PARTICIPANT, "activity_party": PARTY, "activity_thread": threads.THREAD,
-           "activity_subject": SUBJECT}  # fmt: skip
 KEPT = {"copy": KEPT_COPY, "mention": {**mail.MENTION, "activity_id": pl.String},
         "node": {"copy": pl.UInt32, "activity_id": pl.String, "is_out": pl.Boolean, "node": pl.UInt64}}  # fmt: skip
 MONTHLY = {**OUTPUTS, **KEPT}
 """The tables of one month: the mail part of the published tables, and what is kept for the next run."""
-
-QUARANTINED = {**quarantine.QUARANTINE, "user_id": pl.String}
-Months = dict[str, dict[str, pl.DataFrame]]
 
 
 @dataclass(frozen=True)
@@ -41,14 +38,10 @@ class People:
 
 @dataclass(frozen=True)
 class Kept:
-    """What the run before kept. `scan(table, columns)` reads a monthly table with its `month`, `load(month, table)` one month of it;
-    `streams` says what the raw files hold that it read."""
+    """What the run before kept: its months, the first free number of a copy, the places of all messages ever seen, and what it knew."""
 
-    months: list[str]
-    scan: Callable[[str, list[str]], pl.DataFrame]
-    load: Callable[[str, str], pl.DataFrame]
+    partitions: Partitions
     next_copy: int
-    streams: pl.DataFrame
     seen: pl.Series
     folders: pl.DataFrame
     owners: pl.DataFrame
@@ -71,16 +64,16 @@ class NewMail:
 
 @dataclass(frozen=True)
 class Updated:
-    """Months that changed with their tables, and all that is kept beside them."""
+    """Months that changed with their tables, all that is kept beside them, and what became of the Dataverse emails that are not behind
+    an email as they were (stream, user_id, record_id, outcome)."""
 
     months: Months
-    crm_outcomes: pl.DataFrame
+    outcomes: pl.DataFrame
     next_copy: int
     seen: pl.Series
     conservation: pl.DataFrame
     quarantined: pl.DataFrame
     control: pl.DataFrame
-    gone: pl.DataFrame | None
 
 
 @dataclass(frozen=True)
@@ -97,10 +90,13 @@ def update(new: NewMail, kept: Kept | None, people: People, rules: MailRules) ->
     """Work out what the new rows change."""
     read = _read(new, kept, people, rules)
     graph = mail.together(read.parts) if read.parts else None
-    of_crm = mail.dataverse_copies(people.emails, people.party, rules.hash_key)
-    fresh = _fresh(mail.together([graph, of_crm] if graph else [of_crm]), people, kept.next_copy if kept else 0)
     old = _slim(kept)
-    fresh, replaced = _changed(fresh, old, read.touched)
+    signed = activities.signatures(people.emails, people.party)
+    same = old.join(signed, left_on=["record_id", "signature"], right_on=["activityid", "signature"], how="semi")
+    changed = people.emails.join(same, left_on="activityid", right_on="record_id", how="anti")
+    of_crm = mail.dataverse_copies(changed, people.party, rules.hash_key)
+    fresh = _fresh(mail.together([graph, of_crm] if graph else [of_crm]), signed, kept.next_copy if kept else 0)
+    replaced = _replaced(old, same, read.touched)
     next_copy = max(kept.next_copy if kept else 0, (fresh["copy"].get_column("copy").max() or 0) + 1)
     members = _members(fresh["copy"], old, replaced)
     for name in KEPT:
@@ -109,16 +105,14 @@ def update(new: NewMail, kept: Kept | None, people: People, rules: MailRules) ->
     touched = pl.concat([members, replaced]).select("activity_id").unique()
     tied, regrouped = _threads(kept, touched, worked)
     worked["activity_thread"] = tied
-    months = _months(kept, worked, pl.concat([members, replaced]), touched, regrouped)
     return Updated(
-        months,
+        _months(kept, worked, pl.concat([members, replaced]), touched, regrouped),
         of_crm.outcomes,
         next_copy,
         read.seen,
         read.conservation,
         read.quarantined,
         read.control,
-        _gone(kept, months) if people.opt_out else None,
     )
 
 
@@ -134,18 +128,10 @@ class _Read:
     control: pl.DataFrame
 
 
-def place(frame: pl.DataFrame) -> pl.Series:
-    """A number that stands for (user_id, record_id)."""
-    return (
-        frame.select(pl.concat_str(pl.col("user_id").fill_null(""), "record_id", separator=" ").hash(3))
-        .to_series()
-        .alias("place")
-    )
-
-
 def _read(new: NewMail, kept: Kept | None, people: People, rules: MailRules) -> _Read:
     closed = sorted(people.opt_out.ids)
     listed = mail.placed(new.listed)
+    listings = kept.control if kept is not None else new.listed.clear()
     parts, counts, bad, places, control = [], [], [], [], [_control(listed)]
     if kept is None:
         latest_listed = mail.latest_listed(listed)
@@ -167,16 +153,13 @@ def _read(new: NewMail, kept: Kept | None, people: People, rules: MailRules) -> 
         if rules.drop_deleted:
             copies = mail.without(copies, replay.in_no_folder(rows))
         outcomes = pl.concat([copies.outcomes, mail.shut_outcomes(latest.filter(is_closed))])
+        outcomes = _without_gone(outcomes, rows, listings)
         parts.append(mail.Copies(copies.copies, copies.mentions, copies.links, outcomes))
         counts.append(quarantine.conservation(rows, latest, outcomes))
         if older is not None:
             counts.append(_before(older, kept, closed))
         facts = latest.select(*KEY, "source", *quarantine.PLACE[1:], "payload")
-        bad.append(
-            quarantine.of_records(facts, outcomes, KEY).join(
-                facts.select("user_id", *quarantine.PLACE[1:]), on=quarantine.PLACE[1:]
-            )
-        )
+        bad.append(quarantine.of_records(facts, outcomes, KEY))
         places.append(place(rows.filter(pl.col("record_id").is_not_null())))
         control.append(_control(rows if older is None else rows.join(older, on=quarantine.PLACE[1:], how="anti")))
     touched = pl.concat(places).unique()
@@ -185,12 +168,25 @@ def _read(new: NewMail, kept: Kept | None, people: People, rules: MailRules) -> 
     if kept is not None:
         quarantined = pl.concat([quarantined, kept.quarantined.filter(~place(kept.quarantined).is_in(touched.implode()))])
         seen = pl.concat([kept.seen, touched]).unique()
-    summed = (
-        pl.concat([pl.DataFrame(schema=quarantine.CONSERVATION), *counts])
-        .group_by("stream", "outcome")
-        .agg(pl.col("row_count").sum())
-    )
-    return _Read(parts, touched, seen.sort(), summed.filter(pl.col("row_count") != 0), quarantined, pl.concat(control))
+    return _Read(parts, touched, seen.sort(), quarantine.summed(counts), quarantined, replay.control(pl.concat(control)))
+
+
+def _without_gone(outcomes: pl.DataFrame, rows: pl.DataFrame, listings: pl.DataFrame) -> pl.DataFrame:
+    """`outcomes` with unreadable messages that no folder holds any more as removed: nothing of them is known that could stay (N54).
+
+    `listings`: page rows of earlier runs.
+    """
+    bad = outcomes.filter(pl.col("outcome").str.starts_with("quarantined:")).select(KEY)
+    if bad.is_empty():
+        return outcomes
+    of_bad = rows.join(bad, on=KEY, how="semi")
+    pages = [frame.filter(pl.col("op") == "page").select(listings.columns) for frame in (rows, listings)]
+    held = replay.members(pl.concat([of_bad.select(listings.columns), *pages])).select("stream", "record_id")
+    there = of_bad.join(held, on=["stream", "record_id"], how="semi").select(KEY)
+    gone = bad.join(there, on=KEY, how="anti").with_columns(pl.lit(True).alias("is_gone"))
+    joined = outcomes.join(gone, on=KEY, how="left", maintain_order="left")
+    outcome = pl.when(pl.col("is_gone").fill_null(False)).then(pl.lit("removed")).otherwise("outcome").alias("outcome")
+    return joined.with_columns(outcome).drop("is_gone")
 
 
 def _control(rows: pl.DataFrame) -> pl.DataFrame:
@@ -203,10 +199,12 @@ def _touched_rows(
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Message rows of all that is touched, those of them that were known before, and its rows of the list pass.
 
-    Touched is what a new row names, and whole mailboxes whose owner or folders are not what they were.
+    Touched is what a new row names, unreadable messages that a new listing may leave out, and whole mailboxes whose owner or folders
+    are not what they were.
     """
-    moved = _changed_users(kept, people)
-    named = pl.concat([rows.select(KEY), listed.select(KEY)]).drop_nulls().unique()
+    moved = changed_users(kept, people)
+    unreadable = kept.quarantined.filter(pl.col("user_id").is_in(rows.get_column("user_id").unique().implode()))
+    named = pl.concat([frame.select(KEY) for frame in (rows, listed, unreadable)]).drop_nulls().unique()
     known = named.filter(place(named).is_in(kept.seen.implode()))
     users = sorted({*known.get_column("user_id").to_list(), *moved})
     if not users:
@@ -226,7 +224,7 @@ def place_in(frame: pl.DataFrame, named: pl.DataFrame) -> pl.Series:
     return place(frame).is_in(place(named).implode())
 
 
-def _changed_users(kept: Kept, people: People) -> list[str]:
+def changed_users(kept: Kept, people: People) -> list[str]:
     """Users whose addresses, or the facts of whose folders, differ from those of the run before."""
     pairs = ((kept.owners, people.owners), (kept.owner_address, people.owner_address), (kept.folders, people.folders))
     different = []
@@ -243,31 +241,26 @@ def _before(older: pl.DataFrame, kept: Kept, closed: list[str]) -> pl.DataFrame:
     latest = mail.latest_messages(older)
     is_closed = pl.col("user_id").is_in(closed)
     read = mail.read_messages(latest.filter(~is_closed), kept.folders).select("stream", *KEY, "outcome")
-    counted = quarantine.conservation(older, latest, pl.concat([read, mail.shut_outcomes(latest.filter(is_closed))]))
+    outcomes = _without_gone(pl.concat([read, mail.shut_outcomes(latest.filter(is_closed))]), older, kept.control)
+    counted = quarantine.conservation(older, latest, outcomes)
     return counted.with_columns(-pl.col("row_count"))
 
 
-def _fresh(copies: mail.Copies, people: People, first: int) -> dict[str, pl.DataFrame]:
+def _fresh(copies: mail.Copies, signed: pl.DataFrame, first: int) -> dict[str, pl.DataFrame]:
     """Copies, mentions and nodes as they are kept, numbered from `first`."""
     number = (pl.col("copy") + first).cast(pl.UInt32)
     marked = copies.copies.with_columns(
         place(copies.copies),
         pl.col("message_id").hash(1).alias("same_id"),
         pl.concat_str(pl.col("sender_address").fill_null(""), "subject_key", separator=" ").hash(4).alias("same_content"),
-    ).join(_signatures(people), on=["source", "record_id"], how="left")
+    ).join(
+        signed.select(pl.lit("dataverse").alias("source"), pl.col("activityid").alias("record_id"), "signature"),
+        on=["source", "record_id"],
+        how="left",
+    )
     marked = marked.with_columns(pl.when(pl.col("message_id").is_not_null()).then("same_id").alias("same_id"))
     nodes = threads.nodes(copies.copies, copies.links)
     return {name: frame.with_columns(number) for name, frame in (("copy", marked), ("mention", copies.mentions), ("node", nodes))}
-
-
-def _signatures(people: People) -> pl.DataFrame:
-    """What a Dataverse email amounts to, its parties and their addresses included, as one number."""
-    party = people.party.group_by("activity").agg(pl.struct(pl.all().exclude("activity")).hash(5).bitwise_xor().alias("party"))
-    whole = people.emails.join(party, left_on="activityid", right_on="activity", how="left")
-    facts = [name for name in whole.columns if not name.startswith("raw_") or name in ("raw_payload", "raw_received_at")]
-    return whole.select(
-        pl.lit("dataverse").alias("source"), pl.col("activityid").alias("record_id"), pl.struct(facts).hash(5).alias("signature")
-    )
 
 
 SLIM = ["copy", "source", "record_id", "activity_id", "place", "same_id", "same_content", "signature"]
@@ -276,20 +269,18 @@ SLIM = ["copy", "source", "record_id", "activity_id", "place", "same_id", "same_
 def _slim(kept: Kept | None) -> pl.DataFrame:
     if kept is None:
         return pl.DataFrame(schema={**{name: KEPT_COPY[name] for name in SLIM}, "month": pl.String})
-    return kept.scan("copy", SLIM)
+    return kept.partitions.scan("copy", SLIM)
 
 
-def _changed(
-    fresh: dict[str, pl.DataFrame], old: pl.DataFrame, touched: pl.Series
-) -> tuple[dict[str, pl.DataFrame], pl.DataFrame]:
-    """`fresh` without the Dataverse copies that are what they were, and the old copies that no longer stand."""
+def _replaced(old: pl.DataFrame, same: pl.DataFrame, touched: pl.Series) -> pl.DataFrame:
+    """The old copies that no longer stand: Dataverse copies that are not what they were, and messages that were touched."""
     is_crm = pl.col("source") == "dataverse"
-    same = old.filter(is_crm).join(fresh["copy"].filter(is_crm), on=["record_id", "signature"], how="semi")
-    replaced = pl.concat(
-        [old.filter(is_crm).join(same, on="copy", how="anti"), old.filter(~is_crm & pl.col("place").is_in(touched.implode()))]
+    return pl.concat(
+        [
+            old.filter(is_crm).join(same, on="copy", how="anti"),
+            old.filter(~is_crm & pl.col("place").is_in(touched.implode())),
+        ]
     )
-    stays = fresh["copy"].join(same.select("source", "record_id"), on=["source", "record_id"], how="anti").select("copy")
-    return {name: frame.join(stays, on="copy", how="semi") for name, frame in fresh.items()}, replaced
 
 
 def _members(fresh: pl.DataFrame, old: pl.DataFrame, replaced: pl.DataFrame) -> pl.DataFrame:
@@ -310,7 +301,7 @@ def _members(fresh: pl.DataFrame, old: pl.DataFrame, replaced: pl.DataFrame) -> 
 def _loaded(kept: Kept | None, name: str, members: pl.DataFrame) -> pl.DataFrame:
     """Rows of the member copies in a kept table, without what is worked out anew."""
     parts = (
-        [kept.load(month, name).join(members, on="copy", how="semi") for month in members.get_column("month").unique()]
+        [kept.partitions.load(month, name).join(members, on="copy", how="semi") for month in members.get_column("month").unique()]
         if kept
         else []
     )
@@ -343,11 +334,6 @@ def _worked_out(copies: dict[str, pl.DataFrame], people: People, rules: MailRule
     return {**worked, "month": month}
 
 
-def month_of(at: pl.Expr) -> pl.Expr:
-    """The partition of an activity: its month, or `none`."""
-    return at.dt.strftime("%Y-%m").fill_null("none").alias("month")
-
-
 def _threads(kept: Kept | None, touched: pl.DataFrame, worked: dict[str, pl.DataFrame]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Threads of the emails worked out, and of those elsewhere that they join, leave or once were joined by.
 
@@ -357,8 +343,8 @@ def _threads(kept: Kept | None, touched: pl.DataFrame, worked: dict[str, pl.Data
     tied = worked["node"].filter(~pl.col("is_out")).select("activity_id", "node")
     if kept is None:
         return threads.threads(ids, tied), pl.DataFrame(schema={"activity_id": pl.String, "month": pl.String})
-    before = kept.scan("activity_thread", ["activity_id", "thread_id"])
-    nodes = kept.scan("node", ["activity_id", "is_out", "node"]).filter(~pl.col("is_out"))
+    before = kept.partitions.scan("activity_thread", ["activity_id", "thread_id"])
+    nodes = kept.partitions.scan("node", ["activity_id", "is_out", "node"]).filter(~pl.col("is_out"))
     reached = nodes.filter(pl.col("node").is_in(tied.get_column("node").unique().implode())).select("activity_id")
     affected = before.join(pl.concat([reached, touched]).unique(), on="activity_id", how="semi").select("thread_id").unique()
     others = before.join(affected, on="thread_id", how="semi").join(touched, on="activity_id", how="anti")
@@ -373,46 +359,13 @@ def _months(
     kept: Kept | None, worked: dict[str, pl.DataFrame], old: pl.DataFrame, touched: pl.DataFrame, regrouped: pl.DataFrame
 ) -> Months:
     """Every month that has another content now, with all its tables."""
-    month = pl.concat([worked["month"], regrouped]).unique("activity_id")
-    changed = sorted({*old.get_column("month").to_list(), *month.get_column("month").to_list()})
     gone = pl.concat([touched, worked["month"].select("activity_id")]).unique()
-    parts = {
-        name: worked[name].join(month, on="activity_id").partition_by("month", as_dict=True, include_key=False)
-        for name in MONTHLY
-    }
-    result: Months = {}
-    for name_of_month in changed:
-        result[name_of_month] = {}
-        for name, schema in MONTHLY.items():
-            rows = [parts[name][name_of_month,]] if (name_of_month,) in parts[name] else []
-            if kept is not None and name_of_month in kept.months:
-                stays = kept.load(name_of_month, name).join(gone, on="activity_id", how="anti")
-                if name == "activity_thread":
-                    stays = stays.join(regrouped, on="activity_id", how="anti")
-                rows.append(stays)
-            table = pl.concat([pl.DataFrame(schema=schema), *(frame.select(schema.keys()) for frame in rows)])
-            result[name_of_month][name] = table.sort([column for column in SORT[name] if column in schema], nulls_last=True)
-    return result
-
-
-SORT = {
-    "activity": ["activity_id"],
-    "activity_participant": ["activity_id", "address", "party_id"],
-    "activity_party": ["activity_id", "address", "party_type", "party_id"],
-    "activity_thread": ["activity_id"],
-    "activity_subject": ["activity_id"],
-    "copy": ["copy"],
-    "mention": ["copy"],
-    "node": ["copy"],
-}
-"""Row order of the monthly tables."""
-
-
-def _gone(kept: Kept | None, months: Months) -> pl.DataFrame:
-    """Copies of emails that are left out because somebody on them opted out: source, stream, user_id, record_id."""
-    columns = ["source", "stream", "user_id", "record_id"]
-    parts = [tables["copy"].filter("is_out").select(columns) for tables in months.values()]
-    if kept is not None:
-        old = kept.scan("copy", [*columns, "is_out"])
-        parts.append(old.filter(pl.col("is_out") & ~pl.col("month").is_in(list(months))).select(columns))
-    return pl.concat([pl.DataFrame(schema={name: pl.String for name in columns}), *parts])
+    of_threads = pl.concat([gone, regrouped.select("activity_id")])
+    return monthly.rewritten(
+        kept.partitions if kept else None,
+        MONTHLY,
+        worked,
+        pl.concat([worked["month"], regrouped]).unique("activity_id"),
+        old.get_column("month").unique().to_list(),
+        {name: of_threads if name == "activity_thread" else gone for name in MONTHLY},
+    )

@@ -2,49 +2,23 @@
 
 from dataclasses import dataclass
 
-import orjson
 import polars as pl
 
-from jobs.normalise import mail, replay
-from jobs.normalise.activities import COPY as SOURCE_COPY
+from jobs.normalise import mail
 from jobs.normalise.activities import Activities, completed_columns, participants, party_rows, provenance, regarding, subject_rows
 from jobs.normalise.addresses import canonical
-from jobs.normalise.payload import ANSWER, LOCAL_TIME, PERSON, boolean, decode
-from jobs.normalise.times import INSTANT, in_range, instant, zoned_instant
+from jobs.normalise.payload import boolean
+from jobs.normalise.times import INSTANT, in_range, instant
 
 HEX_UID = "040000008200E00074C5B7101A82E008"
 FOREIGN_UID = "7643616C2D55696401000000"
 """`vCal-Uid`, 1: what precedes the UID of another calendar system in the data part of a hex UID (N28)."""
 
-EVENT = {
-    **dict.fromkeys(
-        [
-            "iCalUId",
-            "type",
-            "originalStart",
-            "isAllDay",
-            "isCancelled",
-            "isOrganizer",
-            "sensitivity",
-            "lastModifiedDateTime",
-            "subject",
-        ],
-        pl.String,
-    ),
-    "start": LOCAL_TIME,
-    "end": LOCAL_TIME,
-    "organizer": PERSON,
-    "attendees": pl.List(
-        pl.Struct({"type": pl.String, "status": ANSWER, **{field.name: field.dtype for field in PERSON.fields}})
-    ),
-    "responseStatus": ANSWER,
-}
-NOT_OF_MASTER = ("id", "type", "seriesMasterId", "start", "end", "originalStart")
 ANSWERS = {"accepted": "accepted", "organizer": "accepted", "tentativelyaccepted": "tentative", "declined": "declined"}
 
 COPY = {
-    "copy": pl.UInt32, "source": pl.String, "user_id": pl.String, "record_id": pl.String, "seen_at": INSTANT, "key": pl.String,
-    "start_at": INSTANT, "end_at": INSTANT, "is_all_day": pl.Boolean, "is_cancelled": pl.Boolean, "is_completed": pl.Boolean,
+    "copy": pl.UInt32, "source": pl.String, "stream": pl.String, "user_id": pl.String, "record_id": pl.String, "seen_at": INSTANT,
+    "key": pl.String, "start_at": INSTANT, "end_at": INSTANT, "is_all_day": pl.Boolean, "is_cancelled": pl.Boolean, "is_completed": pl.Boolean,
     "is_organizers": pl.Boolean, "modified_at": INSTANT, "is_private": pl.Boolean, "response": pl.String, "subject": pl.String,
     "organizer_address": pl.String, "organizer_party_id": pl.String, "organizer_name": pl.String,
 }  # fmt: skip
@@ -68,43 +42,8 @@ class Copies:
     outcomes: pl.DataFrame
 
 
-def latest_events(rows: pl.DataFrame, last: pl.DataFrame) -> pl.DataFrame:
-    """Every event of the `calendarView/<user>` rows as last known (`last`), its master's values filled in (N33), with user_id, is_master and
-    the columns of EVENT, start_at, end_at and whether their zones are known; events that are gone are left out (N36, N54)."""
-    last = last.sort("stream", "record_id")
-    kinds = decode(last.get_column("payload"), {"type": pl.String, "seriesMasterId": pl.String})
-    last = last.hstack(kinds.rename({"type": "kind", "seriesMasterId": "master"}))
-    last = last.with_columns((pl.col("kind") == "seriesMaster").fill_null(False).alias("is_master"))
-    masters = last.filter("is_master").select(
-        "stream", pl.col("record_id").alias("master"), pl.col("payload").alias("master_payload")
-    )
-    last = last.join(masters, on=["stream", "master"], how="left", maintain_order="left")
-    filled = [
-        text if master is None or is_master else _filled(text, master)
-        for text, master, is_master in last.select("payload", "master_payload", "is_master").iter_rows()
-    ]
-    values = decode(pl.Series("payload", filled, dtype=pl.String), EVENT)
-    events = last.drop("master_payload", "kind", "master").hstack(values)
-    for name in ("start", "end"):
-        part = pl.col(name).struct
-        events = events.with_columns(part.field("dateTime").alias("__text"), part.field("timeZone").alias("__zone_name"))
-        events = zoned_instant(events, "__text", "__zone_name", f"{name}_at").drop("__text", "__zone_name")
-    events = events.with_columns(
-        pl.coalesce("end_at", pl.when(pl.col("end_at_zone_known")).then(pl.col("start_at"))).alias("end_at")
-    )
-    present = replay.members(rows, events.select("stream", "record_id", "start_at", "end_at"))
-    return events.join(present, on=["stream", "record_id"], how="semi", maintain_order="left").with_columns(
-        pl.col("stream").str.split("/").list.get(1).str.to_lowercase().alias("user_id")
-    )
-
-
-def _filled(occurrence: str, master: str) -> str:
-    above = orjson.loads(master)
-    return orjson.dumps({**{k: v for k, v in above.items() if k not in NOT_OF_MASTER}, **orjson.loads(occurrence)}).decode()
-
-
 def graph_copies(events: pl.DataFrame) -> Copies:
-    """Copies in calendars, from `latest_events`."""
+    """Copies in calendars, from `calendars.described`."""
     outcome = (
         pl.when("is_master").then(pl.lit("ignored:master"))
         .when(~pl.col("start_at_zone_known") | ~pl.col("end_at_zone_known")).then(pl.lit("quarantined:unknown_zone"))
@@ -124,6 +63,7 @@ def graph_copies(events: pl.DataFrame) -> Copies:
     copies = counted.select(
         "copy",
         pl.lit("graph").alias("source"),
+        "stream",
         "user_id",
         "record_id",
         pl.col("received_at").alias("seen_at"),
@@ -168,8 +108,8 @@ def dataverse_copies(appointments: pl.DataFrame, party: pl.DataFrame) -> Copies:
     """Appointments of Dataverse; drafts and series masters are none (N33, N37)."""
     minutes = pl.max_horizontal(pl.col("scheduleddurationminutes").fill_null(0.0), 0.0)
     lasting = pl.col("scheduledstart") + pl.duration(seconds=(minutes * 60).cast(pl.Int64))
-    timed = appointments.hstack(decode(appointments.get_column("raw_payload"), {"subject": pl.String})).with_columns(
-        pl.coalesce("scheduledend", lasting).alias("end_at")
+    timed = appointments.with_columns(
+        pl.coalesce("scheduledend", lasting).alias("end_at"), pl.col("raw_subject").alias("subject")
     )
     outcome = (
         pl.when(pl.col("isdraft").fill_null(False)).then(pl.lit("ignored:draft"))
@@ -196,6 +136,7 @@ def dataverse_copies(appointments: pl.DataFrame, party: pl.DataFrame) -> Copies:
     copies = counted.select(
         "copy",
         pl.lit("dataverse").alias("source"),
+        pl.col("raw_stream").alias("stream"),
         pl.lit(None, dtype=pl.String).alias("user_id"),
         pl.col("activityid").alias("record_id"),
         pl.col("raw_received_at").alias("seen_at"),
@@ -364,7 +305,6 @@ def meetings(
         participant,
         party_rows(mine, participant),
         subject_rows(subjects.select("activity_id", "subject")),
-        held.select(SOURCE_COPY.keys()),
     )
 
 

@@ -1,6 +1,7 @@
 """The state that the raw log describes: which records its streams hold, and what each was last known to be.
 
 Rows are those of `jobs.extract.log`; `arrival` below is their order over streams: received_at, then (stream, round, page, row).
+Within a stream (round, page, row) alone orders them, and what comes later to the log is later in that order.
 """
 
 import polars as pl
@@ -9,16 +10,28 @@ from jobs.normalise.payload import merged
 from jobs.normalise.times import INSTANT
 
 ARRIVAL = ["received_at", "stream", "round", "page", "row"]
+IN_STREAM = ["stream", "round", "page", "row"]
 COMPLETE_KINDS = ["full", "reconcile", "list"]
 
 
-def last_known(rows: pl.DataFrame, key: list[str], *, merge: bool, restart: bool = True) -> pl.DataFrame:
-    """The last row of every key with the payload it amounts to.
+def place(frame: pl.DataFrame) -> pl.Series:
+    """A number that stands for (user_id, record_id)."""
+    return (
+        frame.select(pl.concat_str(pl.col("user_id").fill_null(""), "record_id", separator=" ").hash(3))
+        .to_series()
+        .alias("place")
+    )
+
+
+def last_known(
+    rows: pl.DataFrame, key: list[str], *, merge: bool, restart: bool = True, order: list[str] = ARRIVAL
+) -> pl.DataFrame:
+    """The last row of every key with the payload it amounts to; `order` for keys that lie within one stream: IN_STREAM.
 
     With `merge` (Graph) rows of a key are merged in order of arrival (N53, R6), with `restart` only those since its last removal;
     without, the last row stands alone. Returns the raw columns of the last upsert and `versions`, the number of upserts.
     """
-    upserts = rows.filter(pl.col("op") == "upsert").sort(ARRIVAL, maintain_order=True)
+    upserts = rows.filter(pl.col("op") == "upsert").sort(order, maintain_order=True)
     last = upserts.group_by(key, maintain_order=True).agg(pl.all().last(), pl.len().alias("versions"))
     if not merge:
         return last
@@ -27,7 +40,7 @@ def last_known(rows: pl.DataFrame, key: list[str], *, merge: bool, restart: bool
     if restart:
         removes = rows.filter(pl.col("op") == "remove").join(again, on=key, how="semi")
         removed = removes.sort(ARRIVAL).group_by(key).agg(pl.struct(ARRIVAL).last().alias("__removed"))
-        later = _after(pl.struct(ARRIVAL), pl.col("__removed"))
+        later = _later([pl.col(name) for name in ARRIVAL], [pl.col("__removed").struct.field(name) for name in ARRIVAL])
         parts = parts.join(removed, on=key, how="left", maintain_order="left")
         newest = pl.struct(ARRIVAL) == pl.struct(ARRIVAL).last().over(key)
         parts = parts.filter(pl.col("__removed").is_null() | later | newest)
@@ -42,11 +55,10 @@ def last_known(rows: pl.DataFrame, key: list[str], *, merge: bool, restart: bool
     )
 
 
-def _after(left: pl.Expr, right: pl.Expr) -> pl.Expr:
-    """Whether one arrival is later than another."""
+def _later(left: list[pl.Expr], right: list[pl.Expr]) -> pl.Expr:
+    """Whether one place is later than another, part by part."""
     later, same = pl.lit(False), pl.lit(True)
-    for name in ARRIVAL:
-        a, b = left.struct.field(name), right.struct.field(name)
+    for a, b in zip(left, right, strict=True):
         later = later | (same & (a > b))
         same = same & (a == b)
     return later
@@ -57,38 +69,58 @@ def rounds(rows: pl.DataFrame) -> pl.DataFrame:
 
     A round of kind full, reconcile or list is complete when it has a page whose link is no next link.
     """
-    ended = (pl.col("op") == "page") & pl.col("link_kind").is_in(["delta", "none"])
     return (
-        rows.filter(ended & pl.col("round_kind").is_in(COMPLETE_KINDS))
+        rows.filter(_ends_listing())
         .group_by("stream", "round")
         .agg(pl.col("round_started_at", "window_start", "window_end").first())
     )
 
 
-def members(rows: pl.DataFrame, spans: pl.DataFrame | None = None) -> pl.DataFrame:
-    """Which ids each stream holds at the end of the log: stream, record_id.
+def _ends_listing() -> pl.Expr:
+    is_last = (pl.col("op") == "page") & pl.col("link_kind").is_in(["delta", "none"])
+    return is_last & pl.col("round_kind").is_in(COMPLETE_KINDS)
 
-    A removal or a complete listing that does not show an id ends its membership. With `spans` (calendars: stream, record_id,
-    start_at, end_at as last seen) both count only for events that overlap the round's window; one without readable times overlaps all.
+
+def last_shown(rows: pl.DataFrame, key: list[str]) -> pl.DataFrame:
+    """Where every key of one stream was shown last: key, round, page, row."""
+    upserts = rows.filter(pl.col("op") == "upsert").select(*key, "round", "page", "row").sort("round", "page", "row")
+    return upserts.unique(key, keep="last", maintain_order=True)
+
+
+def ended(shown: pl.DataFrame, rows: pl.DataFrame, key: list[str]) -> pl.DataFrame:
+    """Keys whose membership `rows` end: a later removal, or a later complete listing that does not show them.
+
+    `shown`: key (`stream` among it), round, page, row; with start_at and end_at (calendars, times as last seen) both count only for
+    events that overlap the round's window, and one without readable times overlaps all.
     """
-    numbered = rows.filter(pl.col("op").is_in(["upsert", "remove"])).sort("stream", "round", "page", "row").with_row_index("at")
-    shown = (
-        numbered.filter(pl.col("op") == "upsert")
-        .group_by("stream", "record_id")
-        .agg(pl.col("at").max().alias("shown_at"), pl.col("round").max().alias("shown_round"))
-    )
-    if spans is not None:
-        shown = shown.join(spans, on=["stream", "record_id"], how="left")
-    removes = numbered.filter(pl.col("op") == "remove").join(shown, on=["stream", "record_id"])
-    removes = removes.filter(pl.col("at") > pl.col("shown_at"))
-    unseen = shown.join(rounds(rows), on="stream").filter(pl.col("round") > pl.col("shown_round"))
-    if spans is not None:
-        overlaps = pl.any_horizontal(pl.col("start_at", "end_at", "window_start", "window_end").is_null()) | (
+    within = pl.lit(True)
+    if "start_at" in shown.columns:
+        within = pl.any_horizontal(pl.col("start_at", "end_at", "window_start", "window_end").is_null()) | (
             pl.col("start_at") < pl.col("window_end")
         ) & (pl.col("end_at") > pl.col("window_start"))
-        removes, unseen = removes.filter(overlaps), unseen.filter(overlaps)
-    ended = pl.concat([removes.select("stream", "record_id"), unseen.select("stream", "record_id")]).unique()
-    return shown.select("stream", "record_id").join(ended, on=["stream", "record_id"], how="anti")
+    place = ["round", "page", "row"]
+    removes = rows.filter(pl.col("op") == "remove").select(*key, "window_start", "window_end", pl.struct(place).alias("gone"))
+    is_later = _later([pl.col("gone").struct.field(name) for name in place], [pl.col(name) for name in place])
+    removed = shown.join(removes, on=key).filter(within & is_later)
+    listings = rounds(rows).rename({"round": "listed"})
+    unseen = shown.join(listings, on="stream").filter(within & (pl.col("listed") > pl.col("round")))
+    return pl.concat([removed.select(key), unseen.select(key)]).unique()
+
+
+def members(rows: pl.DataFrame) -> pl.DataFrame:
+    """Which ids each stream holds at the end of the log: stream, record_id."""
+    key = ["stream", "record_id"]
+    shown = last_shown(rows, key)
+    return shown.select(key).join(ended(shown, rows, key), on=key, how="anti")
+
+
+def control(rows: pl.DataFrame) -> pl.DataFrame:
+    """Of the page and reject rows, those that still tell something: each stream's last page, its last complete listing, and the
+    rejects that stand."""
+    pages = rows.filter(pl.col("op") == "page").sort("stream", "round", "page", maintain_order=True)
+    listings = pages.filter(_ends_listing()).unique("stream", keep="last", maintain_order=True)
+    last = pages.unique("stream", keep="last", maintain_order=True)
+    return pl.concat([last, listings, standing_rejects(rows)]).unique(IN_STREAM, maintain_order=True)
 
 
 def standing_rejects(rows: pl.DataFrame) -> pl.DataFrame:

@@ -22,10 +22,10 @@ import orjson
 import polars as pl
 import pyarrow.parquet as pq
 
-from jobs.normalise import crm, mail_update
-from jobs.normalise.mail_update import KEPT, MONTHLY, OUTPUTS, QUARANTINED, Kept
-from jobs.normalise.quarantine import CONSERVATION
-from jobs.normalise.tables import Normalised
+from jobs.normalise import calendars, crm, mail_update, other_update
+from jobs.normalise.monthly import OUTPUTS, Months, Partitions
+from jobs.normalise.quarantine import CONSERVATION, QUARANTINED
+from jobs.normalise.tables import Kept, Normalised
 from jobs.privacy.opt_out import OptOut
 
 MANIFEST = "snapshot.json"
@@ -40,7 +40,8 @@ REACH = {
        for name, table in crm.TABLES.items() if name not in OF_ACTIVITIES},
 }  # fmt: skip
 """Tables whose changes are told, with the columns that tell whom a changed row reaches; other tables reach readers through these."""
-SIDE_TABLES = ("streams", "seen", "folders", "owners", "owner_address", "conservation", "quarantined", "control")
+MONTHLY = {"mail": mail_update.MONTHLY, "others": other_update.MONTHLY}
+"""The tables that lie by month, for mail and for the other activities."""
 
 
 @dataclass(frozen=True)
@@ -65,30 +66,49 @@ class Lake:
         state = orjson.loads((self.root / manifest["state"]).read_bytes())
         if state["fingerprint"] != fingerprint or any(files.get(name) != size for name, size in state["files"].items()):
             return None
-        months: dict[str, dict[str, str]] = state["months"]
+        side = {
+            name: pl.read_parquet(self.root / path, hive_partitioning=False)
+            for name, path in state["side"].items()
+            if not name.startswith("record/")
+        }
+        mail = mail_update.Kept(
+            self._partitions("mail", state["months"]["mail"]),
+            state["next_copy"]["mail"],
+            side["seen"].to_series(),
+            side["folders"],
+            side["owners"],
+            side["owner_address"],
+            side["conservation"],
+            side["quarantined"],
+            side["mail_control"],
+            OptOut(**{name: frozenset(values) for name, values in state["opt_out"].items()}),
+        )
+        kept = Kept(
+            records=lambda name: pl.read_parquet(self.root / state["side"][f"record/{name}"], hive_partitioning=False),
+            crm_passed=side["crm_passed"],
+            crm_quarantined=side["crm_quarantined"],
+            calendars=calendars.Kept(side["event"], side["event_passed"], side["event_quarantined"]),
+            mail=mail,
+            others=other_update.Kept(self._partitions("others", state["months"]["others"]), state["next_copy"]["others"]),
+            control=side["control"],
+            streams=side["streams"],
+        )
+        return kept, state["files"]
 
+    def _partitions(self, kind: str, months: dict[str, dict[str, str]]) -> Partitions:
         def scan(table: str, columns: list[str]) -> pl.DataFrame:
             parts = [
                 pl.scan_parquet(self.root / paths[table], hive_partitioning=False).select(*columns, pl.lit(month).alias("month"))
                 for month, paths in months.items()
             ]
-            empty = pl.LazyFrame(schema={**{name: MONTHLY[table][name] for name in columns}, "month": pl.String})
+            schema = MONTHLY[kind][table]
+            empty = pl.LazyFrame(schema={**{name: schema[name] for name in columns}, "month": pl.String})
             return pl.concat([empty, *parts]).collect()
 
         def load(month: str, table: str) -> pl.DataFrame:
             return pl.read_parquet(self.root / months[month][table], hive_partitioning=False)
 
-        side = {name: pl.read_parquet(self.root / state["side"][name], hive_partitioning=False) for name in SIDE_TABLES}
-        kept = Kept(
-            months=list(months),
-            scan=scan,
-            load=load,
-            next_copy=state["next_copy"],
-            seen=side.pop("seen").to_series(),
-            opt_out=OptOut(**{name: frozenset(values) for name, values in state["opt_out"].items()}),
-            **side,
-        )
-        return kept, state["files"]
+        return Partitions(list(months), scan, load)
 
     def write(
         self, result: Normalised, facts: dict[str, Any], fingerprint: str, files: dict[str, int], streams: pl.DataFrame
@@ -96,13 +116,21 @@ class Lake:
         """Write what changed, then the manifest, and return it; a result that changes nothing leaves the manifest as it is."""
         self.root.mkdir(parents=True, exist_ok=True)
         before = self.manifest()
-        months = self._months(result, before)
-        tables = {name: self._activity_table(name, months, result.others.get(name)) for name in OUTPUTS}
-        tables |= {name: [self._content(name, frame)] for name, frame in result.whole.items()}
+        state_before = self._state_of(before)
+        months = {
+            "mail": self._months("mail", result.mail.months, state_before if result.mail_kept else {}),
+            "others": self._months("others", result.others.months, state_before if result.others_kept else {}),
+        }
+        tables = {name: self._activity_table(name, months) for name in OUTPUTS}
+        listed = before["tables"] if before else {}
+        tables |= {
+            name: listed[name] if name in result.unchanged and name in listed else [self._content(name, frame)]
+            for name, frame in result.whole.items()
+        }
         tables["conservation"] = [self._content("conservation", result.conservation)]
         content = {"tables": tables, **facts}
         snapshot_id = hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
-        state = self._state(result, months, fingerprint, files, streams)
+        state = self._state(result, months, state_before, fingerprint, files, streams)
         if before is not None and before["snapshot_id"] == snapshot_id:
             manifest = {**before, "state": state}
         else:
@@ -119,36 +147,41 @@ class Lake:
             self._remove_unlisted([manifest, before])
         return manifest
 
-    def _months(self, result: Normalised, before: dict[str, Any] | None) -> dict[str, dict[str, str]]:
-        """Files of mail by month and table."""
-        months: dict[str, dict[str, str]] = {}
-        if result.kept is not None and before is not None:
-            months |= orjson.loads((self.root / before["state"]).read_bytes())["months"]
-        for month, frames in result.mail.months.items():
+    def _state_of(self, manifest: dict[str, Any] | None) -> dict[str, Any]:
+        """The state that a manifest names, empty where there is none."""
+        name = (manifest or {}).get("state")
+        file = self.root / name if name else None
+        return orjson.loads(file.read_bytes()) if file is not None and file.is_file() else {}
+
+    def _months(self, kind: str, changed: Months, before: dict[str, Any]) -> dict[str, dict[str, str]]:
+        """Files of mail, or of the other activities, by month and table."""
+        months: dict[str, dict[str, str]] = dict(before["months"][kind]) if before else {}
+        for month, frames in changed.items():
             if frames["copy"].is_empty():
                 months.pop(month, None)
                 continue
             months[month] = {
-                name: self._content(f"{'state/' if name in KEPT else ''}{name}/month={month}", frame)
+                name: self._content(f"{name}/month={month}" if name in OUTPUTS else f"state/{kind}/{name}/month={month}", frame)
                 for name, frame in frames.items()
             }
         return dict(sorted(months.items()))
 
-    def _activity_table(self, name: str, months: dict[str, dict[str, str]], others: pl.DataFrame | None) -> list[str]:
-        parts = others.partition_by("month", as_dict=True, maintain_order=True, include_key=False) if others is not None else {}
-        paths = [self._content(f"{name}/month={month}", frame) for (month,), frame in parts.items()]
-        paths += [files[name] for files in months.values() if self._row_count([files[name]])]
-        return sorted(paths) or [self._content(name, pl.DataFrame(schema=OUTPUTS[name]))]
+    def _activity_table(self, name: str, months: dict[str, dict[str, dict[str, str]]]) -> list[str]:
+        files = [paths[name] for of_kind in months.values() for paths in of_kind.values() if name in paths]
+        listed = sorted(file for file in files if self._row_count([file]))
+        return listed or [self._content(name, pl.DataFrame(schema=OUTPUTS[name]))]
 
     def _state(
         self,
         result: Normalised,
-        months: dict[str, dict[str, str]],
+        months: dict[str, dict[str, dict[str, str]]],
+        before: dict[str, Any],
         fingerprint: str,
         files: dict[str, int],
         streams: pl.DataFrame,
     ) -> str:
         mail, known = result.mail, result.people
+        place = ["stream", "round", "page", "row"]
         side = {
             "streams": streams.sort("file", "source", "stream"),
             "seen": mail.seen.to_frame("place"),
@@ -156,16 +189,27 @@ class Lake:
             "owners": known.owners,
             "owner_address": known.owner_address,
             "conservation": mail.conservation.select(CONSERVATION.keys()).sort("stream", "outcome"),
-            "quarantined": mail.quarantined.select(QUARANTINED.keys()).sort("stream", "round", "page", "row"),
-            "control": mail.control.sort("stream", "round", "page", "row"),
+            "quarantined": mail.quarantined.select(QUARANTINED.keys()).sort(place),
+            "mail_control": mail.control.sort(place),
+            "event": result.calendars.index,
+            "event_passed": result.calendars.passed,
+            "event_quarantined": result.calendars.quarantined.sort(place),
+            "crm_passed": result.crm_passed,
+            "crm_quarantined": result.crm_quarantined.sort(place),
+            "control": result.control.sort(place),
         }
+        written = {name: self._content(f"state/{name}", frame) for name, frame in side.items()}
+        for name, frame in result.crm.records.items():
+            same = f"crm_{name}" in result.unchanged and before
+            path = before["side"][f"record/{name}"] if same else self._content(f"state/record/{name}", frame)
+            written[f"record/{name}"] = path
         opt_out = known.opt_out
         state = {
             "fingerprint": fingerprint,
             "files": files,
-            "next_copy": mail.next_copy,
+            "next_copy": {"mail": mail.next_copy, "others": result.others.next_copy},
             "months": months,
-            "side": {name: self._content(f"state/{name}", frame) for name, frame in side.items()},
+            "side": written,
             "opt_out": {name: sorted(getattr(opt_out, name)) for name in ("ids", "addresses", "domains")},
         }
         content = orjson.dumps(state, option=orjson.OPT_SORT_KEYS)
@@ -221,8 +265,9 @@ class Lake:
                 if kept.is_file():
                     listed.add(manifest["state"])
                     state = orjson.loads(kept.read_bytes())
-                    listed |= set(state["side"].values()) | {
-                        path for paths in state["months"].values() for path in paths.values()
+                    listed |= set(state["side"].values())
+                    listed |= {
+                        path for months in state["months"].values() for paths in months.values() for path in paths.values()
                     }
         for file in [*self.root.rglob("*.parquet"), *self.root.glob("state/*.json"), *self.root.rglob("*.tmp")]:
             if file.relative_to(self.root).as_posix() not in listed:

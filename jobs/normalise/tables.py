@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from jobs.normalise import activities, crm, folders, mail, meetings, people, quarantine, replay
-from jobs.normalise.mail_update import SORT, Kept, MailRules, NewMail, People, Updated, month_of, update
-from jobs.privacy.opt_out import OptOut, opted_out_activities, with_people
+from jobs.normalise import activities, calendars, crm, folders, mail_update, monthly, other_update, people, quarantine, replay
+from jobs.normalise.calendars import Calendars, NewEvents
+from jobs.normalise.mail_update import MailRules, NewMail, People
+from jobs.normalise.monthly import Partitions
+from jobs.privacy.opt_out import OptOut, with_people
 
 RECORD_ADDRESS = {"record_type": pl.String, "record_id": pl.String, "address": pl.String, "position": pl.Int32}
 
@@ -28,25 +30,47 @@ class Rules:
 
 @dataclass(frozen=True)
 class Raw:
-    """Rows of the raw log: whole frames, and mail as a function that gives the rows since the run before, or (False) all."""
+    """Rows of the raw log: users and folders whole; the others as functions that give the rows since the run before, or (False) all."""
 
-    dataverse: pl.DataFrame
+    dataverse: Callable[[bool], pl.DataFrame]
     users: pl.DataFrame
     folders: pl.DataFrame
-    calendars: pl.DataFrame
+    calendars: Callable[[bool], NewEvents]
     mail: Callable[[bool], NewMail]
     has_graph: bool
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What the run before kept: `records(table)` of Dataverse (`crm.Crm`), what is by whom opted out, the page and reject rows that
+    still tell something, and the state of each family; `streams` says what the raw files hold that it read."""
+
+    records: Callable[[str], pl.DataFrame]
+    crm_passed: pl.DataFrame
+    crm_quarantined: pl.DataFrame
+    calendars: calendars.Kept
+    mail: mail_update.Kept
+    others: other_update.Kept
+    control: pl.DataFrame
+    streams: pl.DataFrame
+
+
+@dataclass(frozen=True)
 class Normalised:
-    """What the lake holds: tables that are written whole, those of activities but mail (with `month`), and the months
-    of mail that changed since `kept`, the state of the run before as far as it could be used."""
+    """What the lake holds: tables that are written whole (`unchanged`: names of those that are what they were), the months of
+    activities that changed, and what is kept for the next run. `mail_kept`, `others_kept`: what of the run before stands."""
 
     whole: dict[str, pl.DataFrame]
-    others: dict[str, pl.DataFrame]
-    mail: Updated
-    kept: Kept | None
+    unchanged: frozenset[str]
+    mail: mail_update.Updated
+    mail_kept: Partitions | None
+    others: other_update.Updated
+    others_kept: Partitions | None
+    crm: crm.Crm
+    crm_passed: pl.DataFrame
+    crm_quarantined: pl.DataFrame
+    calendars: Calendars
+    control: pl.DataFrame
     people: People
     conservation: pl.DataFrame
     internal_domains: list[str]
@@ -54,7 +78,9 @@ class Normalised:
 
 def normalised(raw: Raw, rules: Rules, kept: Kept | None = None) -> Normalised:
     """All tables of the normalised lake; the order of rows in `raw` changes nothing, nor does what an earlier run has `kept`."""
-    crm_tables = crm.read_tables(raw.dataverse, {"opportunity": rules.extra_columns})
+    dataverse = raw.dataverse(kept is not None)
+    read = crm.read_tables(dataverse, kept.records if kept else None, {"opportunity": rules.extra_columns}, _flags(rules))
+    crm_tables = read.tables
     users = people.graph_users(raw.users)
     records = people.record_addresses(crm_tables, users)
     first = people.first_addresses(crm_tables, records)
@@ -62,61 +88,92 @@ def normalised(raw: Raw, rules: Rules, kept: Kept | None = None) -> Normalised:
     opt_out = _everyone_out(rules, crm_tables, users, records, owners)
     party = activities.parties(crm_tables["activityparty"], first)
     party = activities.with_named_senders(party, crm_tables["email"], first)
-
     known = People(folders.folder_facts(raw.folders), owners, owner_address, party, crm_tables["email"], opt_out)
-    if kept is not None and (rules.drop_deleted_mail or kept.opt_out != opt_out):
-        kept = None
-    mail_rules = MailRules(rules.hash_key, rules.copy_tolerance_seconds, rules.drop_deleted_mail, rules.collect_subjects)
-    mails = update(raw.mail(kept is not None), kept, known, mail_rules)
-    last_events = replay.last_known(raw.calendars, ["stream", "record_id"], merge=True, restart=False)
-    meeting, event_outcomes, meeting_outcomes = _meetings(raw.calendars, last_events, crm_tables, known)
-    call, call_outcomes = activities.calls_and_tasks(crm_tables["phonecall"], "phone_call", party, first)
-    task, task_outcomes = activities.calls_and_tasks(crm_tables["task"], "task", party, first)
-    others, gone = _without_opted_out([meeting, call, task], opt_out)
-    gone = pl.concat([gone, mails.gone]) if mails.gone is not None else gone
 
-    crm_outcomes = pl.concat([mails.crm_outcomes, meeting_outcomes, call_outcomes, task_outcomes])
-    crm_told, crm_bad = _dataverse_accounts(raw.dataverse, _opted_out(crm_outcomes, gone))
-    told = [
-        mails.conservation,
-        _moved(gone.filter(pl.col("stream").str.starts_with("messages/"))),
-        crm_told,
-        quarantine.conservation(raw.calendars, last_events, _opted_out(event_outcomes, gone)),
+    # Activities that somebody's opting out took away, or brought back, are in no row that is new.
+    before = kept if kept is not None and kept.mail.opt_out == opt_out else None
+    mail_before = before.mail if before is not None and not rules.drop_deleted_mail else None
+    mail_rules = MailRules(rules.hash_key, rules.copy_tolerance_seconds, rules.drop_deleted_mail, rules.collect_subjects)
+    mails = mail_update.update(raw.mail(mail_before is not None), mail_before, known, mail_rules)
+    new_events = raw.calendars(before is not None)
+    events = calendars.update(new_events, before.calendars if before else None, sorted(opt_out.ids))
+    moved = mail_update.changed_users(before.mail, known) if before else []
+    facts = other_update.Facts(crm_tables, first)
+    others_before = before.others if before else None
+    others = other_update.update(events, facts, known, others_before, moved, rules.collect_subjects)
+
+    outcomes = pl.concat([mails.outcomes, others.outcomes]).filter(pl.col("outcome") != "kept")
+    crm_passed = quarantine.summed([read.passed, *([kept.crm_passed] if kept else [])])
+    bad = _unreadable_records(dataverse, outcomes, kept)
+    control = [dataverse, new_events.rows, *([kept.control] if kept else [])]
+    control_rows = replay.control(pl.concat([frame.filter(pl.col("op").is_in(["page", "reject"])) for frame in control]))
+    quarantined = [
+        *[frame.drop("user_id") for frame in (mails.quarantined, events.quarantined, bad)],
+        *[quarantine.of_rejects(rows) for rows in (raw.users, raw.folders, control_rows, mails.control)],
     ]
-    bad = [
-        mails.quarantined.drop("user_id"),
-        quarantine.of_records(last_events, event_outcomes, ["stream", "record_id"]),
-        crm_bad,
-        *[quarantine.of_rejects(rows) for rows in (raw.dataverse, raw.users, raw.folders, raw.calendars, mails.control)],
-    ]
+    mail_kept = mail_before.partitions if mail_before else None
+    others_kept = others_before.partitions if others_before else None
     domains = people.internal_domains(rules.internal_domains, crm_tables["systemuser"], users)
-    addresses = pl.concat([others["activity_participant"].select("address"), _mail_addresses(mails, kept)])
-    person, finding = people.person_addresses(addresses, records, crm_tables, users, domains)
-    conservation = pl.concat(told).group_by("stream", "outcome").agg(pl.col("row_count").sum())
+    column = {"address": pl.String()}
+    addresses = [
+        monthly.gathered(part, update.months, "activity_participant", column).unique()
+        for part, update in ((mail_kept, mails), (others_kept, others))
+    ]
+    person, finding = people.person_addresses(pl.concat(addresses), records, crm_tables, users, domains)
     whole = {
         "person_address": person,
         "record_address": records.select(RECORD_ADDRESS.keys()).sort("record_type", "record_id", "position"),
         "account_domain": people.account_domains(crm_tables["account"], records, domains),
         "internal_domain": pl.DataFrame({"domain": domains}, schema={"domain": pl.String}),
         "finding": finding,
-        "quarantine": pl.concat(bad).sort("source", "stream", "round", "page", "row"),
-        **{f"crm_{name}": crm.published(name, table) for name, table in crm_tables.items()},
+        "quarantine": pl.concat(quarantined).sort("source", "stream", "round", "page", "row"),
+        **{f"crm_{name}": crm.published(table) for name, table in crm_tables.items()},
     }
-    if not rules.collect_subjects:
-        others["activity_subject"] = others["activity_subject"].clear()
     return Normalised(
-        whole, others, mails, kept, known, conservation.filter(pl.col("row_count") != 0).sort("stream", "outcome"), domains
+        whole,
+        frozenset(f"crm_{name}" for name in read.unchanged),
+        mails,
+        mail_kept,
+        others,
+        others_kept,
+        read,
+        crm_passed,
+        bad,
+        events,
+        control_rows,
+        known,
+        quarantine.summed(
+            [
+                mails.conservation.filter(pl.col("outcome") != "kept"),
+                monthly.held(mail_kept, mails.months),
+                monthly.held(others_kept, others.months),
+                events.passed,
+                _left_out(events.index),
+                crm_passed,
+                quarantine.counted(_gone(read), pl.lit("removed")),
+                quarantine.counted(outcomes, pl.col("outcome")),
+            ]
+        ),
+        domains,
     )
+
+
+def _flags(rules: Rules) -> dict[str, list[str]]:
+    """The columns that opt a record out, by logical name of the table."""
+    return {
+        logical: columns
+        for name, columns in rules.opt_out_flags.items()
+        for logical, table in crm.TABLES.items()
+        if name in (logical, table.entity_set)
+    }
 
 
 def _everyone_out(
     rules: Rules, crm_tables: dict[str, pl.DataFrame], users: pl.DataFrame, records: pl.DataFrame, owners: pl.DataFrame
 ) -> OptOut:
     flagged = set(rules.opt_out.ids)
-    for name, columns in rules.opt_out_flags.items():
-        logical = next((logical for logical, table in crm.TABLES.items() if name in (logical, table.entity_set)), None)
-        if logical is not None:
-            flagged |= crm.flagged_ids(crm_tables[logical], logical, columns)
+    for name in _flags(rules):
+        flagged |= set(crm_tables[name].filter("raw_is_flagged").get_column(crm.TABLES[name].key).to_list())
     opt_out = OptOut(frozenset(flagged), rules.opt_out.addresses, rules.opt_out.domains)
     merged = pl.concat(
         [crm_tables[name].select(pl.col(crm.TABLES[name].key).alias("record_id"), "master_id") for name in crm.MERGING]
@@ -125,70 +182,26 @@ def _everyone_out(
     return with_people(opt_out, records, merged, owners, linked)
 
 
-def _meetings(
-    rows: pl.DataFrame, last: pl.DataFrame, crm_tables: dict[str, pl.DataFrame], known: People
-) -> tuple[activities.Activities, pl.DataFrame, pl.DataFrame]:
-    """Meetings, and the outcomes of events and of appointments."""
-    events = meetings.latest_events(rows, last)
-    is_closed = pl.col("user_id").is_in(sorted(known.opt_out.ids))
-    graph = meetings.graph_copies(events.filter(~is_closed))
-    of_crm = meetings.dataverse_copies(crm_tables["appointment"], known.party)
-    copies = meetings.together([graph, of_crm])
-    found = meetings.meetings(copies, crm_tables["appointment"], known.party, known.owners, known.owner_address)
-    return found, pl.concat([graph.outcomes, mail.shut_outcomes(events.filter(is_closed))]), of_crm.outcomes
+def _unreadable_records(rows: pl.DataFrame, outcomes: pl.DataFrame, kept: Kept | None) -> pl.DataFrame:
+    """Quarantine rows of Dataverse activities. `outcomes`: those of all that are behind no activity."""
+    key = ["stream", "record_id"]
+    entity_sets = [crm.TABLES[name].entity_set for name in crm.ACTIVITIES]
+    last = replay.last_known(rows.filter(pl.col("stream").is_in(entity_sets)), key, merge=False, order=replay.IN_STREAM)
+    found = quarantine.of_records(last, outcomes, key)
+    if kept is None:
+        return found
+    still = outcomes.filter(pl.col("outcome").str.starts_with("quarantined:"))
+    older = kept.crm_quarantined.join(last, on=key, how="anti").join(still, on=key, how="semi")
+    return pl.concat([found, older])
 
 
-def _without_opted_out(parts: list[activities.Activities], opt_out: OptOut) -> tuple[dict[str, pl.DataFrame], pl.DataFrame]:
-    """The tables of activities but mail, each with `month`, and the copies of those that are left out (N55)."""
-    names = {
-        "activity": "activity", "activity_participant": "participant", "activity_party": "party", "activity_subject": "subject"
-    }  # fmt: skip
-    tables = {name: pl.concat([getattr(part, field) for part in parts]) for name, field in names.items()}
-    month = tables["activity"].select("activity_id", month_of(pl.col("occurred_at")))
-    copy = pl.concat([part.copy for part in parts])
-    out = copy.select("activity_id").clear()
-    if opt_out:
-        out = opted_out_activities(tables["activity_participant"], tables["activity_party"], opt_out)
-    kept = {name: frame.join(out, on="activity_id", how="anti").join(month, on="activity_id") for name, frame in tables.items()}
-    sorted_ = {name: frame.sort(SORT[name], nulls_last=True) for name, frame in kept.items()}
-    return sorted_, copy.join(out, on="activity_id").select("source", pl.lit("").alias("stream"), "user_id", "record_id")
+def _left_out(index: pl.DataFrame) -> pl.DataFrame:
+    """Counts of the events that are behind no activity, by what became of them."""
+    outcome = pl.col("outcome").fill_null("removed")
+    return quarantine.counted(index.filter(outcome != "kept"), outcome)
 
 
-def _opted_out(outcomes: pl.DataFrame, gone: pl.DataFrame) -> pl.DataFrame:
-    """`outcomes` with kept records of dropped activities as ignored."""
-    lost = gone.select("user_id", "record_id", pl.lit(True).alias("is_gone")).unique()
-    joined = outcomes.join(lost, on=["user_id", "record_id"], how="left", nulls_equal=True)
-    is_lost = pl.col("is_gone").fill_null(False) & (pl.col("outcome") == "kept")
-    outcome = pl.when(is_lost).then(pl.lit("ignored:opted_out")).otherwise("outcome").alias("outcome")
-    return joined.with_columns(outcome).drop("is_gone")
-
-
-def _dataverse_accounts(rows: pl.DataFrame, outcomes: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Conservation and quarantine of the activity tables of Dataverse."""
-    told, bad = [], []
-    for name in ("email", "appointment", "phonecall", "task"):
-        of_table = rows.filter(pl.col("stream") == crm.TABLES[name].entity_set)
-        decided = outcomes.filter(pl.col("stream") == crm.TABLES[name].entity_set)
-        last = replay.last_known(of_table, ["record_id"], merge=False)
-        told.append(quarantine.conservation(of_table, last, decided))
-        bad.append(quarantine.of_records(last, decided, ["record_id"]))
-    return pl.concat(told), pl.concat(bad)
-
-
-def _moved(gone: pl.DataFrame) -> pl.DataFrame:
-    """What opted-out emails move from kept to ignored: stream, outcome, row_count."""
-    counts = gone.group_by("stream").agg(pl.len().cast(pl.Int64).alias("row_count"))
-    return pl.concat(
-        [
-            counts.select("stream", pl.lit("kept").alias("outcome"), -pl.col("row_count")),
-            counts.select("stream", pl.lit("ignored:opted_out").alias("outcome"), "row_count"),
-        ]
-    )
-
-
-def _mail_addresses(mails: Updated, kept: Kept | None) -> pl.DataFrame:
-    parts = [tables["activity_participant"].select("address") for tables in mails.months.values()]
-    if kept is not None:
-        old = kept.scan("activity_participant", ["address"])
-        parts.append(old.filter(~pl.col("month").is_in(list(mails.months))).select("address"))
-    return pl.concat([pl.DataFrame(schema={"address": pl.String}), *parts]).unique()
+def _gone(read: crm.Crm) -> pl.DataFrame:
+    """The stream of every Dataverse activity that was removed."""
+    stream = pl.col("raw_stream").alias("stream")
+    return pl.concat([read.records[name].filter(~pl.col("raw_is_member")).select(stream) for name in crm.ACTIVITIES])

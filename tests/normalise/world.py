@@ -14,8 +14,10 @@ from typing import Any
 
 import polars as pl
 
+from jobs.normalise.calendars import NewEvents
 from jobs.normalise.job import COLUMNS
-from jobs.normalise.mail_update import OUTPUTS, NewMail
+from jobs.normalise.mail_update import NewMail
+from jobs.normalise.monthly import OUTPUTS
 from jobs.normalise.subject import subject_key
 from jobs.normalise.tables import Normalised, Raw, Rules, normalised
 
@@ -181,6 +183,10 @@ class World:
                "round_started_at": self.clock, "received_at": self.clock}  # fmt: skip
         self.rows.append({**row, **columns})
 
+    def repeat(self, source: str, stream: str, record_id: str, payload: str, **columns: Any) -> None:
+        """A record again, as it was served."""
+        self.put(source, stream, record_id, json.loads(payload), **columns)
+
     def remove(self, stream: str, record_id: str, **columns: Any) -> None:
         self.put(
             "dataverse" if "/" not in stream and stream != "users" else "graph", stream, record_id, None, op="remove", **columns
@@ -210,19 +216,24 @@ class World:
 
         mail = NewMail(lambda: [of("messages")], of("messageHeaders"), lambda kind, users: frame.clear())
         dataverse = frame.filter(pl.col("source") == "dataverse")
-        return Raw(dataverse, of("users"), of("mailFolders"), of("calendarView"), lambda only_new: mail, has_graph=True)
+        calendars = NewEvents(of("calendarView"), lambda users: frame.clear())
+        return Raw(
+            lambda only_new: dataverse,
+            of("users"),
+            of("mailFolders"),
+            lambda only_new: calendars,
+            lambda only_new: mail,
+            has_graph=True,
+        )
 
     def normalised(self, **rules: Any) -> Normalised:
         return normalised(self.raw(), Rules(**rules))
 
     def tables(self, **rules: Any) -> "Tables":
         result = self.normalised(**rules)
+        months = [*result.mail.months.values(), *result.others.months.values()]
         parts = {
-            name: pl.concat(
-                [pl.DataFrame(schema=schema)]
-                + [months[name] for months in result.mail.months.values()]
-                + ([result.others[name].drop("month")] if name in result.others else [])
-            )
+            name: pl.concat([pl.DataFrame(schema=schema), *(tables[name] for tables in months if name in tables)])
             for name, schema in OUTPUTS.items()
         }
         return Tables(result.whole | parts)
