@@ -121,7 +121,7 @@ def update(new: NewEvents, kept: Kept | None, closed: list[str]) -> Calendars:
 
 def _placed(rows: pl.DataFrame) -> pl.DataFrame:
     """`rows` with user_id, place, and the hash of the payload as content."""
-    placed = rows.with_columns(pl.col("stream").str.split("/").list.get(1).str.to_lowercase().alias("user_id"))
+    placed = rows.with_columns(pl.col("stream").str.split("/").list.get(1, null_on_oob=True).str.to_lowercase().alias("user_id"))
     return placed.with_columns(replay.place(placed), quarantine.content(pl.col("payload")))
 
 

@@ -30,7 +30,7 @@ def folder_facts(rows: pl.DataFrame) -> pl.DataFrame:
     last = replay.last_known(rows, ["stream", "record_id"], merge=True)
     fields = {"parentFolderId": pl.String, "wellKnownName": pl.String, "@odata.type": pl.String}
     values = decode(last.get_column("payload"), fields)
-    users = last.get_column("stream").str.split("/").list.get(1).str.to_lowercase()
+    users = last.get_column("stream").str.split("/").list.get(1, null_on_oob=True).str.to_lowercase()
     known = {
         (user, name): (parent, (well_known or "").lower(), kind)
         for user, name, (parent, well_known, kind) in zip(

@@ -22,6 +22,7 @@ import orjson
 import polars as pl
 import pyarrow.parquet as pq
 
+from jobs.errors import RapportError
 from jobs.normalise import calendars, crm, mail_update, other_update
 from jobs.normalise.monthly import OUTPUTS, Months, Partitions
 from jobs.normalise.quarantine import CONSERVATION, QUARANTINED
@@ -51,20 +52,29 @@ class Lake:
     root: Path
 
     def manifest(self) -> dict[str, Any] | None:
-        """The current manifest, None before the first."""
+        """The current manifest, None before the first. Raises RapportError when it cannot be read."""
         file = self.root / MANIFEST
-        return orjson.loads(file.read_bytes()) if file.exists() else None
+        if not file.exists():
+            return None
+        try:
+            found = orjson.loads(file.read_bytes())
+            return {**found, "tables": dict(found["tables"]), "snapshot_id": str(found["snapshot_id"])}
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+            raise RapportError(f"{file} is damaged: remove it, and the next run builds the normalised lake anew") from None
 
     def state(self, fingerprint: str, files: dict[str, int]) -> tuple[Kept, dict[str, int]] | None:
         """What the run before kept, and the raw files it had read; None when it cannot be built upon.
 
-        It cannot after a change of code or rules (`fingerprint`), nor when a raw file it had read is no longer what it was.
+        It cannot after a change of code or rules (`fingerprint`), when a raw file it had read is no longer what it was, nor when a file
+        that it names is gone.
         """
         manifest = self.manifest()
-        if manifest is None or not (self.root / manifest.get("state", "")).is_file():
+        state = self._state_of(manifest)
+        if manifest is None or state.get("fingerprint") != fingerprint:
             return None
-        state = orjson.loads((self.root / manifest["state"]).read_bytes())
-        if state["fingerprint"] != fingerprint or any(files.get(name) != size for name, size in state["files"].items()):
+        if any(files.get(name) != size for name, size in state["files"].items()):
+            return None
+        if any(not (self.root / path).is_file() for path in _paths(state) | _paths(manifest["tables"])):
             return None
         side = {
             name: pl.read_parquet(self.root / path, hive_partitioning=False)
@@ -148,10 +158,16 @@ class Lake:
         return manifest
 
     def _state_of(self, manifest: dict[str, Any] | None) -> dict[str, Any]:
-        """The state that a manifest names, empty where there is none."""
+        """The state that a manifest names, empty where there is none that can be read."""
         name = (manifest or {}).get("state")
-        file = self.root / name if name else None
-        return orjson.loads(file.read_bytes()) if file is not None and file.is_file() else {}
+        file = self.root / name if isinstance(name, str) else None
+        if file is None or not file.is_file():
+            return {}
+        try:
+            found = orjson.loads(file.read_bytes())
+        except orjson.JSONDecodeError:
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def _months(self, kind: str, changed: Months, before: dict[str, Any]) -> dict[str, dict[str, str]]:
         """Files of mail, or of the other activities, by month and table."""
@@ -259,22 +275,22 @@ class Lake:
         listed = {MANIFEST}
         for manifest in manifests:
             if manifest is not None:
-                listed |= {path for paths in manifest["tables"].values() for path in paths}
-                listed |= {entry["file"] for entry in manifest.get("changes", [])}
-                kept = self.root / manifest.get("state", "")
-                if kept.is_file():
-                    listed.add(manifest["state"])
-                    state = orjson.loads(kept.read_bytes())
-                    listed |= set(state["side"].values())
-                    listed |= {
-                        path for months in state["months"].values() for paths in months.values() for path in paths.values()
-                    }
+                listed |= _paths(manifest["tables"]) | _paths(manifest.get("changes", []))
+                if state := self._state_of(manifest):
+                    listed |= {manifest["state"], *_paths(state)}
         for file in [*self.root.rglob("*.parquet"), *self.root.glob("state/*.json"), *self.root.rglob("*.tmp")]:
             if file.relative_to(self.root).as_posix() not in listed:
                 file.unlink(missing_ok=True)
         for folder in sorted((path for path in self.root.rglob("month=*") if path.is_dir()), reverse=True):
             if not any(folder.iterdir()):
                 folder.rmdir()
+
+
+def _paths(listed: Any) -> set[str]:
+    """Every Parquet file that a part of a manifest or of a state names, of whatever version it is."""
+    if isinstance(listed, dict | list):
+        return {path for part in (listed.values() if isinstance(listed, dict) else listed) for path in _paths(part)}
+    return {listed} if isinstance(listed, str) and listed.endswith(".parquet") else set()
 
 
 def _bytes(frame: pl.DataFrame) -> bytes:

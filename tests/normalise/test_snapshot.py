@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -114,16 +115,49 @@ def test_a_changed_record_is_named_with_what_it_names_and_named(tmp_path: Path) 
     assert manifest_of(tmp_path)["changes"][1]["since"] == first["snapshot_id"]
 
 
-def test_a_snapshot_of_an_older_format_is_built_anew(tmp_path: Path) -> None:
+def without_state(manifest: dict[str, Any], root: Path) -> None:
+    manifest.pop("state")
+    manifest.pop("changes")
+
+
+def older_state(manifest: dict[str, Any], root: Path) -> None:
+    (root / manifest["state"]).write_text(json.dumps({"months": {"2026-05": {"copy": "state/copy/x.parquet"}}, "side": {}}))
+
+
+def damaged_state(manifest: dict[str, Any], root: Path) -> None:
+    (root / manifest["state"]).write_text("{")
+
+
+def lost_state_file(manifest: dict[str, Any], root: Path) -> None:
+    next(root.glob("state/record/contact/*.parquet")).unlink()
+
+
+def lost_table_file(manifest: dict[str, Any], root: Path) -> None:
+    (root / manifest["tables"]["crm_contact"][0]).unlink()
+
+
+@pytest.mark.parametrize("harm", [without_state, older_state, damaged_state, lost_state_file, lost_table_file])
+def test_a_snapshot_that_cannot_be_built_upon_is_built_anew(harm: Any, tmp_path: Path) -> None:
     world = small_world()
     manifest = run(world, tmp_path)
-    file = tmp_path / "lake" / "normalised" / "snapshot.json"
-    file.write_text(json.dumps({name: value for name, value in manifest.items() if name not in ("state", "changes")}))
+    root = tmp_path / "lake" / "normalised"
+    harmed = dict(manifest)
+    harm(harmed, root)
+    (root / "snapshot.json").write_text(json.dumps(harmed))
     again = run(world, tmp_path)
     assert (again["snapshot_id"], again["tables"]) == (manifest["snapshot_id"], manifest["tables"])
+    assert all((root / file).is_file() for files in again["tables"].values() for file in files)
     world.later()
     world.mail("una", "inbox", "late", DAN, [UNA], at="2026-05-11T10:00:00Z")
     assert run(world, tmp_path)["row_counts"]["activity"] == 5
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"snapshot_id": "x", "tables": 5}'])
+def test_a_damaged_manifest_is_named(text: str, tmp_path: Path) -> None:
+    run(small_world(), tmp_path)
+    (tmp_path / "lake" / "normalised" / "snapshot.json").write_text(text)
+    with pytest.raises(RapportError, match=r"snapshot\.json is damaged: remove it"):
+        run(small_world(), tmp_path)
 
 
 def test_a_second_run_waits_for_nobody(tmp_path: Path) -> None:
