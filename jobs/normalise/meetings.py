@@ -238,7 +238,13 @@ def meetings(
         nulls_last=True,
     )
     deciding = held.unique("activity_id", keep="first", maintain_order=True)
-    rows = _invited(held, deciding, copies.attendees)
+    resources = (
+        copies.attendees.filter(pl.col("role") == "resource")
+        .join(held.select("copy", "activity_id"), on="copy")
+        .select("activity_id", "address")
+        .unique()
+    )
+    rows = _invited(held, deciding, copies.attendees).join(resources, on=["activity_id", "address"], how="anti")
     extra = mail.delivered(
         held.filter(pl.col("source") == "graph").select(pl.col("activity_id").alias("key"), "user_id"),
         rows.select(pl.col("activity_id").alias("key"), "address"),
@@ -249,16 +255,10 @@ def meetings(
         "activity_id", "user_id", _answer(pl.col("response"))
     )
     extra = extra.join(said, on=["activity_id", "user_id"], how="left").with_columns(pl.lit("delivered").alias("role"))
+    extra = extra.join(resources, on=["activity_id", "address"], how="anti")
     answers = _responses(held, deciding, copies.attendees, owners)
     rows = rows.join(answers, on=["activity_id", "address"], how="left")
     rows = pl.concat([rows, extra.drop("user_id")], how="diagonal")
-    resources = (
-        copies.attendees.filter(pl.col("role") == "resource")
-        .join(held.select("copy", "activity_id"), on="copy")
-        .select("activity_id", "address")
-        .unique()
-    )
-    rows = rows.join(resources, on=["activity_id", "address"], how="anti")
     participant = participants(rows).with_columns(
         pl.when(pl.col("role") == "organizer")
         .then(pl.lit("accepted"))

@@ -118,6 +118,14 @@ def test_n31_owner_of_a_calendar_who_is_not_invited_is_delivered_with_the_answer
     assert tables.responses() == {CLEO: "accepted", "team@ours.example": "none", UNA: "declined", BO: "accepted"}
 
 
+def test_n31_a_resource_address_that_a_party_names_leaves_its_owner_delivered() -> None:
+    world = World()
+    world.graph_user("bo", proxyAddresses=["smtp:desk@ours.example"])
+    world.event("bo", "e1", UNA, [("desk@ours.example", "resource")], uid="u")
+    world.appointment("crm", (5, "desk@ours.example"), globalobjectid="u")
+    assert world.tables().roles() == {UNA: "organizer", BO: "delivered"}
+
+
 @pytest.mark.parametrize(
     ("organizers", "others", "appointment", "state"),
     [(True, [False], None, "cancelled"), (False, [True], 2, "open"), (None, [True, True], 2, "cancelled"), (None, [True, True], 3, "open"),
