@@ -25,6 +25,7 @@ from jobs.settings import Settings
 
 TRIES = 5
 LONGEST_BACKOFF = 60.0
+SHORTEST_WAIT = 0.05
 THROTTLED = {429, 503, 504, 509}
 DATAVERSE_EXPIRED = {"0x80044352", "-2147204270"}
 T = TypeVar("T")
@@ -301,6 +302,8 @@ class Client:
     def _pause(self, wait: float | None, attempt: int) -> float:
         chance = self.timing.chance.random()
         if wait is not None:
+            # a source that says zero again and again is not to be hammered
+            wait = max(wait, SHORTEST_WAIT * 2 ** min(attempt - 1, 7))
             return wait + chance * min(1.0, 0.1 * wait + 0.05)
         return min(LONGEST_BACKOFF, 0.5 * 2 ** min(attempt - 1, 10)) * (0.5 + chance / 2)
 

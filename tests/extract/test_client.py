@@ -66,6 +66,13 @@ def test_429_waits_as_told_and_a_little_more(tmp_path, header):
     assert len(clock.waits) == 1 and told - 0.01 <= clock.waits[0] <= told * 1.1 + 1.1
 
 
+@pytest.mark.parametrize("header", ["0", "Mon, 01 Jun 2026 07:00:00 GMT"])
+def test_429_that_may_be_asked_again_at_once_is_asked_less_and_less_often(tmp_path, header):
+    clock = Clock(NOW)
+    fetch(Source(*[error(429, **{"Retry-After": header})] * 12, LINKED), tmp_path, clock)
+    assert clock.waits[0] < 0.2 and all(wait > 5 for wait in clock.waits[8:])
+
+
 def test_429_without_retry_after_backs_off_longer_each_time(tmp_path):
     clock = Clock(NOW)
     fetch(Source(*[error(429)] * 6, LINKED), tmp_path, clock)
