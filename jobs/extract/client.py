@@ -6,8 +6,8 @@ import logging
 import random
 import re
 from collections import deque
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, nullcontext, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -124,15 +124,11 @@ def retry_after(text: str | None, now: datetime) -> float | None:
 
 @dataclass
 class Access:
-    """How requests of one stream are made: preference header, retry budget, the turns of its mailbox, and its lane.
-
-    Lanes have connections of their own: a pool looks at each of its connections for every request, so small pools are quick.
-    """
+    """How requests of one stream are made: preference header, retry budget, the turns of its mailbox."""
 
     prefer: str
     budget: Budget
     turns: asyncio.Semaphore | None = None
-    lane: int = 0
 
 
 @dataclass(frozen=True)
@@ -157,7 +153,7 @@ class Client:
         self.limiter = Limiter(settings.max_requests, timing)
         self.requests = 0
         self._stack = AsyncExitStack()
-        self._lanes: dict[int, httpx.AsyncClient] = {}
+        self._idle: list[httpx.AsyncClient] = []
         self._tls = httpx.create_ssl_context() if connection.origin.startswith("https:") else False
         self._token: str | None = None
         self._token_lock = asyncio.Lock()
@@ -171,22 +167,29 @@ class Client:
     async def __aexit__(self, *exc: object) -> None:
         await self._stack.aclose()
 
-    async def _lane(self, number: int) -> httpx.AsyncClient:
-        if number not in self._lanes:
-            headers = {"Accept": "application/json"}
-            if self.connection.is_loopback:
-                headers["Accept-Encoding"] = "identity"
-            lane = httpx.AsyncClient(
-                transport=self.connection.transport,
-                headers=headers,
-                verify=self._tls,
-                timeout=httpx.Timeout(60, connect=15, pool=None),
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=self.settings.max_requests),
-                follow_redirects=False,
-                trust_env=not self.connection.is_loopback,
-            )
-            self._lanes[number] = await self._stack.enter_async_context(lane)
-        return self._lanes[number]
+    @asynccontextmanager
+    async def _http(self) -> AsyncIterator[httpx.AsyncClient]:
+        """A client for one request, with a connection of its own: a pool looks at each of its connections for every request."""
+        http = self._idle.pop() if self._idle else await self._new_http()
+        try:
+            yield http
+        finally:
+            self._idle.append(http)
+
+    async def _new_http(self) -> httpx.AsyncClient:
+        headers = {"Accept": "application/json"}
+        if self.connection.is_loopback:
+            headers["Accept-Encoding"] = "identity"
+        http = httpx.AsyncClient(
+            transport=self.connection.transport,
+            headers=headers,
+            verify=self._tls,
+            timeout=httpx.Timeout(60, connect=15, pool=None),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=1),
+            follow_redirects=False,
+            trust_env=not self.connection.is_loopback,
+        )
+        return await self._stack.enter_async_context(http)
 
     async def page(self, target: str, access: Access, *, is_link: bool, ends_with_delta: bool, seen: set[str]) -> Body:
         """One page. `is_link`: the target is a link of the source, whose loss raises SyncStateLost.
@@ -316,11 +319,9 @@ class Client:
             headers["Authorization"] = f"Bearer {self._token}"
         url = httpx.URL(self.connection.origin + target)
         extensions = {} if url.raw_path == target.encode() else {"target": target.encode()}
-        http = await self._lane(access.lane)
-        request = http.build_request("GET", url, headers=headers, extensions=extensions)
         self.requests += 1
-        async with asyncio.timeout(self.settings.request_timeout_seconds):
-            return await http.send(request)
+        async with self._http() as http, asyncio.timeout(self.settings.request_timeout_seconds):
+            return await http.send(http.build_request("GET", url, headers=headers, extensions=extensions))
 
     async def _renew_token(self, refused: str | None) -> None:
         async with self._token_lock:

@@ -155,16 +155,11 @@ async def _extract_group(
     async with Client(connection, settings, timing) as client:
         require_hash_key(client, settings)
         reader = Reader(SOURCE, client, home, settings, run_id, timing, progress)
-        lanes: asyncio.Queue[int] = asyncio.Queue()
-        for lane in range(MAILBOXES_AT_A_TIME):
-            lanes.put_nowait(lane)
+        at_a_time = asyncio.Semaphore(MAILBOXES_AT_A_TIME)
 
         async def read(mailbox: Mailbox) -> None:
-            lane = await lanes.get()
-            try:
-                await _MailboxReader(reader, mailbox, lane).read()
-            finally:
-                lanes.put_nowait(lane)
+            async with at_a_time:
+                await _MailboxReader(reader, mailbox).read()
 
         await together(read(mailbox) for mailbox in mailboxes)
         refuse_if_all_unauthorised(reader)
@@ -174,12 +169,11 @@ async def _extract_group(
 class _MailboxReader:
     """Reads one mailbox: first its folders, then all its streams, at most four requests at a time."""
 
-    def __init__(self, reader: Reader, mailbox: Mailbox, lane: int) -> None:
+    def __init__(self, reader: Reader, mailbox: Mailbox) -> None:
         self.reader, self.client, self.settings = reader, reader.client, reader.settings
         self.user = mailbox.user_id.lower()
         self.path = f"{self.client.base_path}{API}/users/{quote(self.user, safe='')}"
         self.turns = asyncio.Semaphore(self.settings.mailbox_requests)
-        self.lane = lane
 
     async def read(self) -> None:
         folders = await self._folders()
@@ -210,7 +204,6 @@ class _MailboxReader:
                 f"odata.maxpagesize={self.settings.page_size}, {IMMUTABLE}",
                 Budget(self.settings.retry_budget_seconds),
                 self.turns,
-                self.lane,
             )
             try:
                 listed = await self._list_folders(access)
@@ -303,7 +296,6 @@ class _MailboxReader:
             lambda this, log: target,
             first_load_days=self.settings.first_load_days,
             turns=self.turns,
-            lane=self.lane,
             is_gone=lambda access: self._is_gone(folder, access),
         )
 
@@ -338,7 +330,6 @@ class _MailboxReader:
             notes_modified=True,
             is_resumable=False,
             turns=self.turns,
-            lane=self.lane,
             is_gone=lambda access: self._is_gone(folder, access),
         )
 
@@ -355,7 +346,6 @@ class _MailboxReader:
             window=lambda now: calendar_window(now, self.settings),
             related=self._series_masters,
             turns=self.turns,
-            lane=self.lane,
         )
 
     async def _series_masters(self, events: list[Record], fetched: set[str], access: Access) -> list[Record]:

@@ -89,7 +89,6 @@ class Stream:
     is_resumable: bool = True
     is_gone: Callable[[Access], Awaitable[bool]] | None = None
     turns: asyncio.Semaphore | None = None
-    lane: int = 0
 
 
 class Reader:
@@ -107,7 +106,7 @@ class Reader:
 
     def access(self, stream: Stream) -> Access:
         """The means of one stream: its preferences, a fresh retry budget, its mailbox's turns."""
-        return Access(stream.prefer, Budget(self.settings.retry_budget_seconds), stream.turns, stream.lane)
+        return Access(stream.prefer, Budget(self.settings.retry_budget_seconds), stream.turns)
 
     def expect(self, streams: int) -> None:
         """Say that so many more streams are to be read."""
