@@ -16,7 +16,7 @@ from jobs.extract.crm import extract_crm
 from jobs.extract.exchange import SENT, UNCOUNTED_FOLDERS, calendar_window, extract_group, list_mailboxes
 from jobs.extract.streams import Report
 from jobs.normalise.job import normalise
-from jobs.normalise.replay import last_known, members
+from jobs.normalise.replay import ended, last_known, last_shown
 from jobs.settings import Settings
 from sandbox.company.generate import AS_OF
 from sandbox.server import Sandbox, Transport
@@ -191,10 +191,12 @@ def held(rows: pl.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:
         known = last_known(
             own, ["stream", "record_id"], merge=source == "graph", restart=not own["stream"][0].startswith("messages")
         )
-        there = members(own, _spans(known) if part is calendars else None)
-        for stream, name, payload in (
-            there.join(known, on=["stream", "record_id"]).select("stream", "record_id", "payload").iter_rows()
-        ):
+        key = ["stream", "record_id"]
+        shown = last_shown(own, key)
+        if part is calendars:
+            shown = shown.join(_spans(known), on=key, how="left")
+        there = known.join(shown, on=key, how="semi").join(ended(shown, own, key), on=key, how="anti")
+        for stream, name, payload in there.select(*key, "payload").iter_rows():
             found[stream][name] = orjson.loads(payload)
     return found
 
