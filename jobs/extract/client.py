@@ -20,7 +20,7 @@ import orjson
 from jobs import clock
 from jobs.extract.connection import Connection
 from jobs.extract.errors import AT_ONCE, DAILY, SOON, SourceError, StreamFailed, SyncStateLost
-from jobs.extract.pages import BOM, BadPage, Body, parse
+from jobs.extract.pages import BOM, BadPage, Body, parse, read_record
 from jobs.settings import Settings
 
 TRIES = 5
@@ -212,12 +212,9 @@ class Client:
         """A single record."""
 
         def accept(data: bytes) -> dict[str, Any]:
-            try:
-                found = orjson.loads(data.removeprefix(BOM))
-            except orjson.JSONDecodeError:
-                raise BadPage("the answer is not JSON") from None
+            found = read_record(data.removeprefix(BOM))
             if not isinstance(found, dict):
-                raise BadPage("the answer is no object")
+                raise BadPage("the answer is no JSON object")
             return found
 
         return await self.fetch(target, access, accept, is_link=False)

@@ -75,7 +75,7 @@ def _by_line(data: bytes) -> tuple[list[Any], dict[str, Any]]:
     texts = [text for line in lines[opening + 1 : closing] if (text := line.strip())]
     # The comma that ends a line is the separator, but for the last record's: that one belongs to the record.
     between = [text.removesuffix(b",").rstrip() for text in texts[:-1]]
-    records = [_record(text) for text in between + texts[-1:] if text]
+    records = [read_record(text) for text in between + texts[-1:] if text]
     return records, {**head, **tail}
 
 
@@ -87,7 +87,8 @@ def _frame(data: bytes) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _record(text: bytes) -> Any:
+def read_record(text: bytes) -> Any:
+    """The value in the bytes of one record, mended where it holds halves of surrogate pairs; a `Reject` where it does not parse."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:

@@ -221,6 +221,13 @@ def test_n33_masters_that_occurrences_name_are_landed_with_them(tmp_path):
     assert "body" not in selected and "location" not in selected
 
 
+def test_n52_a_master_with_half_a_surrogate_pair_is_landed_and_parks_nothing(tmp_path):
+    master = event("master", "2020-01-01", type="seriesMaster", subject="cut \ud83d")
+    world = World(tmp_path, mailbox([], [master, event("o1", type="occurrence", seriesMasterId="master")]))
+    assert not world.exchange().parked
+    assert set(world.rows(CALENDAR).filter(op="upsert")["record_id"]) == {"master", "o1"}
+
+
 def test_n36_calendar_window_slides_with_a_full_round_and_keeps_held_meetings(tmp_path):
     world = World(tmp_path, mailbox([], [event("held", "2025-05-01"), event("soon", "2026-06-10"), event("far", "2026-12-01")]))
     world.exchange()
