@@ -19,21 +19,18 @@ from filelock import FileLock, Timeout
 
 from jobs import clock, runs
 from jobs.errors import RapportError
-from jobs.publish import files, history, records
-from jobs.publish.catalogue import Mart, quote, read_catalogue
+from jobs.publish import files, history
+from jobs.publish.building import relation, seal, write_parquet
+from jobs.publish.catalogue import Mart, read_catalogue
 from jobs.publish.context import RunContext
 from jobs.publish.postgres import Postgres
 from jobs.publish.verdict import GateResult, fingerprint, read_result
-from jobs.publish.versions import MANIFEST, Published, Version, content_hash, verify
-from jobs.publish.writer import check_shape, open_candidate, write_database, write_mart
+from jobs.publish.versions import Published, content_hash, verify
+from jobs.publish.writer import check_shape, open_candidate
 from jobs.settings import Settings
 
 Progress = Callable[[int, int, str], None]
 LOCK_SECONDS = 30.0
-FROM_CONTEXT = (
-    "as_of_date", "run_id", "contract_version", "tier", "completeness", "parked", "history_start", "reporting_timezone",
-    "snapshot_id", "watermarks", "opt_out",
-)  # fmt: skip
 MOVES_POINTER = ("publish", "release", "repoint", "rollback")
 
 
@@ -250,7 +247,7 @@ def _backfill(
 ) -> Publication:
     steps("write history partition")
     for mart in marts.values():
-        check_shape(con, mart, _relation(mart))
+        check_shape(con, mart, relation(mart))
     _write_day(con, store.home, marts, context)
     steps("record")
     store.record(_entry(f"backfill-{context.run_id}", at, "backfill", None, store.current_name(), context, None))
@@ -258,14 +255,10 @@ def _backfill(
     return Publication("backfilled", None, store.current_name())
 
 
-def _relation(mart: Mart) -> str:
-    return f"candidate.{mart.schema}.{quote(mart.name)}"
-
-
 def _write_day(con: duckdb.DuckDBPyConnection, home: Path, marts: dict[str, Mart], context: RunContext) -> None:
     for mart in marts.values():
         if mart.partition == "as_of_date":
-            history.write_kpi_day(con, home, mart, _relation(mart), context.as_of_date, context.contract_version)
+            history.write_kpi_day(con, home, mart, relation(mart), context.as_of_date, context.contract_version)
 
 
 def _publish(
@@ -282,14 +275,14 @@ def _publish(
     at: datetime,
 ) -> Publication:
     for mart in marts.values():
-        check_shape(con, mart, _relation(mart))
+        check_shape(con, mart, relation(mart))
     steps("write history partition")
     _write_day(con, store.home, marts, context)
     building = store.versions_folder / ".building"
     entries = {}
     for mart in marts.values():
         steps(f"write {mart.name}")
-        entries[mart.name] = _write_parquet(con, store.home, mart, context, building)
+        entries[mart.name] = write_parquet(con, store.home, mart, context, building)
     con.close()
 
     digest = content_hash(f["sha256"] for m in entries.values() for f in m["files"].values())
@@ -304,7 +297,7 @@ def _publish(
     current = store.current()
     kept = next((v for v in store.versions() if v.content_hash == digest), None)
     if kept is None:
-        version = _seal(store, building, entries, digest, marts, context, verdict, settings, steps, at)
+        version = seal(store, building, entries, digest, marts, context, verdict, settings, steps, at)
         action, status = ("release" if release_reason else "publish"), "published"
     else:
         files.remove_tree(building)
@@ -322,111 +315,6 @@ def _publish(
     store.begin({"entry": entry, "base": base})
     _complete_switch(store, settings, targets, steps)
     return Publication(status, version.name, previous, digest, rows)
-
-
-def _write_parquet(con: duckdb.DuckDBPyConnection, home: Path, mart: Mart, context: RunContext, building: Path) -> dict[str, Any]:
-    """Write a mart's Parquet files below `building`; returns its entry of the manifest."""
-    top = building / ("restricted" if mart.restricted else "parquet")
-    written: dict[Path, int] = {}
-    if mart.partition is None:
-        target = top / f"{mart.name}.parquet"
-        written[target] = write_mart(con, mart, _relation(mart), target)
-    else:
-        column = quote(mart.partition)
-        values = con.execute(f"SELECT {column}, count(*) FROM {_relation(mart)} GROUP BY 1 ORDER BY 1").fetchall()
-        for value, count in values:
-            target = top / mart.name / f"{value.isoformat()}.parquet"
-            history.published_partition(con, home, mart, value, count, target)
-            written[target] = count
-        if not values:
-            target = top / mart.name / "empty.parquet"
-            written[target] = write_mart(con, mart, _relation(mart), target)
-    return describe(mart, building, written)
-
-
-def describe(table: Mart, root: Path, written: dict[Path, int]) -> dict[str, Any]:
-    """What the manifest says about a table and its files (path to rows)."""
-    return {
-        "rows": sum(written.values()),
-        "key": list(table.key),
-        "restricted": table.restricted,
-        "partition": table.partition,
-        "description": table.description,
-        "columns": [
-            {"name": c.name, "type": c.data_type, "nullable": c.nullable, "description": c.description} for c in table.columns
-        ],
-        "files": {
-            str(path.relative_to(root)): {"sha256": files.sha256(path), "bytes": path.stat().st_size, "rows": count}
-            for path, count in written.items()
-        },
-    }
-
-
-def _seal(
-    store: Published,
-    building: Path,
-    entries: dict[str, dict[str, Any]],
-    digest: str,
-    marts: dict[str, Mart],
-    context: RunContext,
-    verdict: GateResult,
-    settings: Settings,
-    steps: _Steps,
-    at: datetime,
-) -> Version:
-    """Complete the folder of a new version and give it its name."""
-    name = f"{context.as_of.strftime('%Y%m%dT%H%M%SZ')}-{digest[:8]}"
-    stored = context.to_json()
-    manifest: dict[str, Any] = {
-        "version": name,
-        "as_of": runs.instant_text(context.as_of),
-        "published_at": at.isoformat(),
-        "content_hash": digest,
-        **{k: stored[k] for k in FROM_CONTEXT},
-        "checks": {"passed": verdict.passed, "warn": verdict.count("warn"), "hold": verdict.count("hold")},
-        "marts": entries,
-        "records": {},
-        "containers": {},
-    }
-    steps("write records")
-    contents = {
-        "publication": records.publication_rows(store.versions(), manifest),
-        "run_stage": records.stage_rows(context),
-        "quality_result": verdict.rows(),
-    }
-    for table in records.RECORDS:
-        target = building / "parquet" / f"{table.name}.parquet"
-        records.write(table, contents[table.name], target)
-        manifest["records"][table.name] = describe(table, building, {target: len(contents[table.name])})
-    steps("write DuckDB files")
-    restricted = [m for m in marts.values() if m.restricted]
-    plain = [m for m in marts.values() if not m.restricted]
-    filled = [(m, [building / f for f in entries[m.name]["files"]]) for m in plain]
-    filled += [(t, [building / f for f in manifest["records"][t.name]["files"]]) for t in records.RECORDS]
-    _container(building, "marts.duckdb", filled, manifest, settings)
-    if restricted:
-        filled = [(m, [building / f for f in entries[m.name]["files"]]) for m in restricted]
-        _container(building, "restricted.duckdb", filled, manifest, settings)
-        (building / "restricted").chmod(0o700)
-        (building / "restricted.duckdb").chmod(0o600)
-    steps("write manifest")
-    files.write_json(building / MANIFEST, manifest)
-    files.seal_tree(building)
-    files.sync_tree(building)
-    steps("name version")
-    target = store.versions_folder / name
-    if target.exists():
-        raise PublishError(f"{target} exists with other content: remove it if no manifest lists it, and run again")
-    files.move(building, target)
-    return Version(target, manifest)
-
-
-def _container(
-    building: Path, name: str, filled: list[tuple[Mart, list[Path]]], manifest: dict[str, Any], settings: Settings
-) -> None:
-    target = building / name
-    write_database(target, filled, settings.threads)
-    manifest["containers"][name] = {"sha256": files.sha256(target), "bytes": target.stat().st_size}
 
 
 def _entry(
