@@ -155,11 +155,20 @@ def _context(run: Run, settings: Settings) -> Any:
 
 
 def begin_weeks(run_id: str, as_of: str | None, interval_end: datetime | None) -> Run:
-    """Choose the instant whose latest Monday the weekly run reaches; its version carries the as-of of the current KPI marts."""
+    """Choose the instant whose latest Monday the weekly run reaches; its version carries the as-of of the current KPI marts.
+
+    Raises `TooEarly` until KPI marts of the same contract are published, for the weekly candidate is a copy of them.
+    """
+    from jobs.publish import CONTRACT_VERSION
+
     settings = Settings()
     published = runs.published_manifest(settings.home)
     if published is None:
         raise runs.TooEarly("nothing is published yet: run the DAG relationship_kpis once before similar_won_deals")
+    if published["contract_version"] != CONTRACT_VERSION:
+        raise runs.TooEarly(
+            f"the KPI marts are of contract {published['contract_version']}, the code of {CONTRACT_VERSION}: run the DAG relationship_kpis first"
+        )
     reached = _chosen(as_of, interval_end, settings, None)
     current = runs.parse_instant(published["as_of"])
     of_marts = {name: published[name] for name in ("snapshot_id", "opt_out")}

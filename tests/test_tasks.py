@@ -4,6 +4,7 @@ import pytest
 
 from jobs import tasks
 from jobs.publish import publish
+from jobs.runs import TooEarly
 from tests.normalise.test_snapshot import land, small_world
 from tests.publish.marts import candidate, checked, context, settings, write_project
 
@@ -54,3 +55,10 @@ def test_a_weekly_version_says_what_its_kpi_marts_were_built_from(home, monkeypa
     weekly = tasks._context(tasks.normalise(tasks.begin_weeks("w1", "2026-07-06T00:00:00Z", None)), settings(home))
     assert (weekly.snapshot_id, weekly.never_held) == ("snapshot-r1", False)
     assert tasks._context(next_run("r2"), settings(home)).never_held
+
+
+def test_design_4_10_the_weekly_run_waits_for_kpi_marts_of_its_contract(home, monkeypatch):
+    publish_it(home, next_run("r1"))
+    monkeypatch.setattr("jobs.publish.CONTRACT_VERSION", "1.1")
+    with pytest.raises(TooEarly, match=r"contract 1\.0, the code of 1\.1: run the DAG relationship_kpis"):
+        tasks.begin_weeks("w1", "2026-07-06T00:00:00Z", None)

@@ -107,6 +107,25 @@ def test_design_4_10_an_older_day_reads_a_new_column_as_null(tmp_path):
     assert stored["contract_version"] == "1.0"
 
 
+def test_design_4_10_an_older_day_loses_a_removed_column(tmp_path):
+    key, columns = MARTS["kpi_history"]
+    wider = {**MARTS, "kpi_history": (key, f"{columns}, score BIGINT")}
+    write_project(tmp_path / "dbt_project", wider)
+    publish_one(tmp_path, "r1", marts=wider)
+    write_project(tmp_path / "dbt_project", MARTS)
+    run = context("r2", DAY + timedelta(days=1), contract_version="2.0")
+    path = candidate(tmp_path, run)
+    with duckdb.connect(str(path)) as con:
+        con.execute(
+            f"INSERT INTO kpi_history SELECT * EXCLUDE (score) FROM read_parquet('{tmp_path}/lake/history/kpi/as_of_date=2026-07-05/kpi_history.parquet', hive_partitioning = false)"
+        )
+    publish(checked(tmp_path, run, path), tmp_path, run, settings(tmp_path))
+    days = Published(tmp_path).current().mart_files("kpi_history")
+    assert [f.stem for f in days] == ["2026-07-05", "2026-07-06"]
+    assert all("score" not in duckdb.sql(f"FROM '{f}'").columns for f in days)
+    assert [v.manifest["contract_version"] for v in Published(tmp_path).versions()] == ["1.0", "2.0"]
+
+
 def test_s9_a_week_is_written_once_and_carried_on(tmp_path):
     mart = read_catalogue(settings(tmp_path).dbt_project_dir / "models" / "marts")["similar_won_deal"]
     week = date(2026, 7, 6)
