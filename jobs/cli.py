@@ -16,6 +16,7 @@ PLAIN_WIDTH = 140
 ELSEWHERE = {
     **dict.fromkeys(("status", "resync", "doctor", "import"), "jobs.extract.commands"),
     **dict.fromkeys(("versions", "rollback", "verify", "diff", "release", "contract"), "jobs.publish.commands"),
+    **dict.fromkeys(("export", "forget"), "jobs.privacy.commands"),
     "sandbox": "sandbox.commands",
 }
 

@@ -130,6 +130,7 @@ def build_marts(run: Run) -> Run:
 
 def _context(run: Run, settings: Settings) -> Any:
     from jobs.extract.log import watermarks
+    from jobs.privacy.erasure import erasing
     from jobs.publish.context import RunContext
 
     marks = watermarks(settings.home)
@@ -148,7 +149,7 @@ def _context(run: Run, settings: Settings) -> Any:
         history_start=run["history_start"],
         replayed=settings.replayed_tenant,
         is_backfill=run["is_backfill"],
-        never_held=published is not None and published["opt_out"] != run["opt_out"],
+        never_held=erasing(settings.home).exists() or (published is not None and published["opt_out"] != run["opt_out"]),
         opt_out=run["opt_out"],
         stages=run["stages"],
     )

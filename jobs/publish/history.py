@@ -4,7 +4,7 @@ A partition is written after its check, as a whole, and is read by later dbt run
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -111,6 +111,26 @@ def drop_old_days(home: Path, mart: Mart, current: date, history_days: int) -> l
             files.remove_tree(found)
             dropped.append(value)
     return sorted(dropped)
+
+
+def forget_records(home: Path, mart: Mart, ids: Sequence[str]) -> int:
+    """Take the rows of some records out of every partition, by `record_id`; returns how many rows went."""
+    gone = 0
+    listed = ", ".join(literal(i) for i in ids) or "NULL"
+    with duckdb.connect() as con:
+        con.execute("SET TimeZone = 'UTC'")
+        for file in sorted(folder(home, mart).glob(f"{mart.partition}=*/{mart.name}.parquet")):
+            relation = f"read_parquet({paths([file])}, hive_partitioning = false)"
+            count = con.execute(f"SELECT count(*) FROM {relation} WHERE record_id IN ({listed})").fetchone()[0]
+            if count:
+                partial = file.with_name(f".{file.name}.partial")
+                write_mart(con, mart, relation, partial, f"coalesce(record_id NOT IN ({listed}), true)")
+                files.sync(partial)
+                stored = json.loads((file.parent / CHECKSUMS).read_text())
+                files.move(partial, file)
+                _record(file.parent, [file], stored["contract_version"])
+                gone += count
+    return gone
 
 
 def published_partition(con: duckdb.DuckDBPyConnection, home: Path, mart: Mart, value: date, rows: int, target: Path) -> None:

@@ -209,14 +209,14 @@ class Postgres:
             _run(con, f"GRANT SELECT ON {name} TO {quote(self.role)}")
         _run(con, f"COMMENT ON VIEW {name} IS {literal(table.description)}")
 
-    def prune(self) -> None:
-        """Drop all but the schema that `kpi` shows and the newest other one; one that readers still hold stays for now."""
+    def prune(self, keep: int = KEPT_SCHEMAS) -> None:
+        """Drop all but the schema that `kpi` shows and the newest others up to `keep` in all; one that readers still hold stays for now."""
         with self._session() as con:
             loaded = _schemas(con)
             shown = _shown(con)
             others = sorted((n for n in loaded if n != shown and loaded[n]), reverse=True)
             con.commit()
-            for number in set(loaded) - {shown, *others[: KEPT_SCHEMAS - 1]}:
+            for number in set(loaded) - {shown, *others[: keep - 1]}:
                 try:
                     _run(con, f"SET LOCAL lock_timeout = {LOCK_WAIT_MS}")
                     _drop(con, number)
