@@ -16,8 +16,7 @@ from jobs.quality.notify import RapportNotifier
     start_date=datetime(2026, 1, 1),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=30)},
-    on_failure_callback=RapportNotifier(),
+    default_args={"on_failure_callback": RapportNotifier(), "retries": 2, "retry_delay": timedelta(minutes=30)},
     tags=["rapport", "maintenance"],
     doc_md=__doc__,
 )

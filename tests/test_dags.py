@@ -79,3 +79,8 @@ def test_a_run_of_the_scheduler_computes_for_the_end_of_its_interval(dag_id, by_
     chosen = dict(line.split()[1:] for line in done.stdout.splitlines() if line.startswith("CHOICE"))
     assert {kind for kind, end in chosen.items() if end == "end"} == by_interval
     assert "manual" in chosen
+
+
+@pytest.mark.parametrize("file", DAGS, ids=lambda p: p.stem)
+def test_every_task_tells_of_its_failure(file):
+    assert 'default_args={"on_failure_callback": RapportNotifier()' in file.read_text()

@@ -5,7 +5,8 @@ import pytest
 from jobs import tasks
 from jobs.publish import publish
 from jobs.runs import TooEarly
-from tests.normalise.test_snapshot import land, small_world
+from tests.normalise.home import land
+from tests.normalise.test_snapshot import small_world
 from tests.publish.marts import candidate, checked, context, settings, write_project
 
 
