@@ -1,5 +1,6 @@
 """Conservation of counts: every received row has one outcome, and a row that is lost between stages is seen."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import polars as pl
 import pytest
 
 from jobs.normalise import job, mail, mail_update, meetings, other_update
-from tests.normalise.home import run
+from tests.normalise.home import land, manifest_of, run, stage
 from tests.normalise.world import World
 
 CLEO, UNA = "cleo@acme.example", "una@ours.example"
@@ -117,3 +118,22 @@ def test_a_copy_that_is_lost_on_a_later_day_is_seen(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(mail_update, "_members", lambda fresh, old, replaced: old.head(0))
     world.mail("bo", "inbox", "again", CLEO, [UNA], message_id="<m0@mid.example>")
     assert unbalanced(run(world, tmp_path)["conservation"]) == {"messages"}
+
+
+def test_rows_that_a_killed_compaction_left_in_two_files_are_read_once(tmp_path: Path) -> None:
+    world = first_day()
+    world.later()
+    world.mail("una", "inbox", "m1", CLEO, [UNA], at="2026-06-11T10:00:00Z")
+    expected = run(world, tmp_path / "a")
+    land(world, tmp_path / "b")
+    folder = next(file.parent for file in (tmp_path / "b").rglob("000001.parquet"))
+    both = [pl.read_parquet(folder / f"{number:06}.parquet") for number in (0, 1)]
+    pl.concat(both).write_parquet(folder / "000000.parquet")
+    rows = both[0].height + both[1].height
+    (folder / "merge.json").write_text(json.dumps({"into": "000000.parquet", "rows": rows, "merged": ["000001.parquet"]}))
+    stage(tmp_path / "b")
+    assert manifest_of(tmp_path / "b")["conservation"] == expected["conservation"]
+    (folder / "merge.json").write_text(json.dumps({"into": "000000.parquet", "rows": rows + 1, "merged": ["000001.parquet"]}))
+    both[0].write_parquet(folder / "000000.parquet")
+    stage(tmp_path / "b")
+    assert manifest_of(tmp_path / "b")["snapshot_id"] == expected["snapshot_id"]
