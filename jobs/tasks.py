@@ -260,4 +260,6 @@ def check_freshness() -> str:
     from jobs import clock
     from jobs.quality import freshness
 
-    return freshness.check_freshness(Settings(), clock.now())
+    with progress.stage("check freshness") as stage:
+        stage.note = freshness.check_freshness(Settings(), clock.now())
+    return stage.note

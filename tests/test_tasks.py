@@ -1,9 +1,13 @@
 """What the tasks tell one another about a run."""
 
+import io
+
 import pytest
 
-from jobs import tasks
+from jobs import progress, tasks
+from jobs.orchestrate import Display
 from jobs.publish import publish
+from jobs.quality.freshness import StaleError
 from jobs.runs import TooEarly
 from tests.normalise.home import land
 from tests.normalise.test_snapshot import small_world
@@ -63,3 +67,14 @@ def test_design_4_10_the_weekly_run_waits_for_kpi_marts_of_its_contract(home, mo
     monkeypatch.setattr("jobs.publish.CONTRACT_VERSION", "1.1")
     with pytest.raises(TooEarly, match=r"contract 1\.0, the code of 1\.1: run the DAG relationship_kpis"):
         tasks.begin_weeks("w1", "2026-07-06T00:00:00Z", None)
+
+
+def test_an_alarm_about_age_is_a_stage_that_failed(tmp_path, monkeypatch):
+    monkeypatch.setenv("RAPPORT_HOME", str(tmp_path))
+    display = Display(io.StringIO())
+    monkeypatch.setattr(progress, "_current", display)
+    with pytest.raises(StaleError):
+        tasks.check_freshness()
+    assert [(stage, str(error)[:28]) for stage, error in display.failures] == [
+        ("check freshness", "nothing is published yet: ru")
+    ]
