@@ -196,7 +196,12 @@ def compute_weeks(run: Run) -> Run:
         )
         build.drop_candidate(scratch)
         candidate = build.new_candidate(settings.home, run["run_id"], from_base=True)
-        build.dbt(["run", "--select", "path:models/marts/similar"], candidate, settings, {**variables, "as_of": run["as_of"]})
+        build.dbt(
+            ["run", "--select", "path:models/marts/similar", "dim_date"],
+            candidate,
+            settings,
+            {**variables, "as_of": run["as_of"]},
+        )
         stage.note = filled.summary()
     return _with_stage({**run, "candidate": str(candidate)}, "similar", stage.seconds, rows=len(filled.written))
 

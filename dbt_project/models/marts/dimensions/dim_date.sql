@@ -21,6 +21,13 @@ date_day as (
     select close_date as date_day from {{ ref('int_opportunity_close') }}
     union
     select close_date as date_day from {{ ref('similar_won_deal') }}
+    union
+    select week_of as date_day from {{ ref('similar_deal_attribute') }}
+    union
+    -- a backfill sees the history of later days
+    select as_of_date as date_day
+    from {{ source('history', 'kpi_history') }}
+    where as_of_date > {{ as_of_date() }}
 )
 
 select
