@@ -58,7 +58,7 @@ class Lake:
         for name, schema in {**SCHEMAS, **crm_schemas()}.items():
             if name not in self.files:
                 self._put(root, name, f"{name}/base.parquet", pl.DataFrame(schema=schema))
-        self._write_manifest(root, "base", None, None)
+        self._write_manifest(root, "base", None, [])
         return dict(self.rows)
 
     def write_day(self, home: Path, activities: int = 10_000) -> dict[str, int]:
@@ -66,10 +66,12 @@ class Lake:
         root = home / "lake" / "normalised"
         month = f"month={MONTHS[-1][0]}-{MONTHS[-1][1]:02}"
         ids = self._write_month(root, month, "day", activities, AS_OF, AS_OF + DAY, np.random.default_rng((self.seed, 99)))
-        changed = "changed/day.parquet"
-        (root / "changed").mkdir(exist_ok=True)
-        pl.DataFrame({"activity_id": ids}).write_parquet(root / changed)
-        self._write_manifest(root, "day", "base", changed)
+        changes = "changes/day.parquet"
+        (root / "changes").mkdir(exist_ok=True)
+        tables = pl.DataFrame({"table": ["activity", "activity_participant", "activity_party", "activity_thread"]})
+        named = tables.join(pl.DataFrame({"column": ["activity_id"]}), how="cross").join(ids.to_frame("key"), how="cross")
+        named.write_parquet(root / changes)
+        self._write_manifest(root, "day", "base", [{"since": "base", "file": changes}])
         return dict(self.rows)
 
     @cached_property
@@ -383,9 +385,9 @@ class Lake:
         self.files.setdefault(table, []).append(name)
         self.rows[table] = self.rows.get(table, 0) + frame.height
 
-    def _write_manifest(self, root: Path, snapshot_id: str, previous_id: str | None, changed: str | None) -> None:
+    def _write_manifest(self, root: Path, snapshot_id: str, previous_id: str | None, changes: list[dict[str, str]]) -> None:
         manifest: dict[str, Any] = {
-            "snapshot_id": snapshot_id, "previous_id": previous_id, "tables": self.files, "row_counts": self.rows, "changed": {"activity_ids_file": changed, "full": changed is None},
+            "snapshot_id": snapshot_id, "previous_id": previous_id, "tables": self.files, "row_counts": self.rows, "changes": changes,
             "conservation": {}, "tier": "enhanced", "history_start": None, "internal_domains": ["nordwerk.example"],
         }  # fmt: skip
         partial = root / "snapshot.json.partial"

@@ -105,6 +105,9 @@ class Settings(BaseSettings):
 
     dbt_project_dir: Path = Field(PROJECT_ROOT / "dbt_project", description="Folder of the dbt project.")
     dbt_target: str = Field("prod", description="dbt target: dev, ci or prod.")
+    most_updates: int = Field(
+        30, ge=0, description="Builds in a row that may bring the last one up to date instead of starting anew; 0: none."
+    )
     dbt_vars: dict[str, Any] = Field(default_factory=dict, description="Overrides of dbt vars.")
     threads: int = Field(2, ge=1, description="Threads of DuckDB, dbt and Polars work.")
 

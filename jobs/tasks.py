@@ -8,7 +8,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from jobs import build, progress, runs
+from jobs import build, origin, progress, runs
 from jobs.settings import Settings
 
 Run = dict[str, Any]
@@ -118,14 +118,13 @@ def normalise(run: Run) -> Run:
 
 
 def build_marts(run: Run) -> Run:
-    """Build the run's candidate with dbt."""
+    """Build the run's candidate with dbt (`origin.build_candidate`)."""
     settings = Settings()
     with progress.stage("build marts") as stage:
-        candidate = build.new_candidate(settings.home, run["run_id"], from_base=False)
         variables = build.dbt_vars(settings, as_of=run["as_of"], tier=run["tier"], history_start=run["history_start"])
-        nodes = build.dbt(["build", "--exclude-resource-type", "unit_test", "test"], candidate, settings, variables)
-        stage.note = f"{len(nodes)} models"
-    return _with_stage({**run, "candidate": str(candidate)}, "build", stage.seconds, rows=len(nodes))
+        candidate, models, is_update = origin.build_candidate(settings, run["run_id"], variables)
+        stage.note = f"{models} models, {'brought up to date' if is_update else 'from nothing'}"
+    return _with_stage({**run, "candidate": str(candidate)}, "build", stage.seconds, rows=models)
 
 
 def _context(run: Run, settings: Settings) -> Any:

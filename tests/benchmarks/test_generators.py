@@ -97,10 +97,11 @@ def test_lake_of_a_day_names_what_changed(tmp_path: Path) -> None:
     assert lake.write_day(tmp_path, 100)["activity"] == 5_100
     root = tmp_path / "lake" / "normalised"
     manifest = json.loads((root / "snapshot.json").read_text())
-    assert manifest["previous_id"] == "base" and manifest["changed"]["full"] is False
-    changed = pl.read_parquet(root / manifest["changed"]["activity_ids_file"])
+    [step] = manifest["changes"]
+    assert manifest["previous_id"] == step["since"] == "base"
+    changed = pl.read_parquet(root / step["file"])
     new = pl.read_parquet(root / manifest["tables"]["activity"][-1], hive_partitioning=False)
-    assert set(changed["activity_id"]) == set(new["activity_id"]) and new.height == 100
+    assert set(changed["key"]) == set(new["activity_id"]) and new.height == 100
     after = content(tmp_path)
     assert all(after[name] == digest for name, digest in before.items() if not name.endswith("snapshot.json"))
 

@@ -19,6 +19,7 @@ SELECTED = [
     "+kpi_window",
     "+relationship_activity_daily",
     "activity",
+    "activity_record_link",
 ]
 KPI_KEYS = {kind: f"{kind}_id" for kind in RECORDS}
 

@@ -7,7 +7,10 @@ from random import Random
 from typing import Any
 
 import duckdb
+import polars as pl
 import yaml
+
+from jobs.normalise.snapshot import REACH
 
 PROJECT = Path(__file__).parents[2] / "dbt_project"
 AS_OF = datetime(2026, 4, 1, 22, 0, tzinfo=UTC)
@@ -23,6 +26,8 @@ ROLES = {
     "meeting": ["required", "required", "optional", "delivered"],
     "phone_call": ["from", "callee", "callee"],
 }
+KEYS = {"record_address": ["record_type", "record_id", "address"], "account_domain": ["account_id", "domain"],
+        "person_address": ["address"]} | {name: ["activity_id"] for name in ("activity", "activity_participant", "activity_party", "activity_thread")}  # fmt: skip
 Row = dict[str, Any]
 World = dict[str, list[Row]]
 
@@ -240,8 +245,44 @@ def _party(random: Random, address: str) -> tuple[str, str]:
     ])  # fmt: skip
 
 
-def write(rows: World, lake: Path) -> Path:
-    """Write the tables as one snapshot of a normalised lake; returns its manifest."""
+def next_day(random: Random, rows: World, other: World) -> World:
+    """The world a day later: of some tables a few rows (of an activity: all its rows) went, became as in `other`, or came from there."""
+    later = dict(rows)
+    for table in random.sample(sorted(rows), 3):
+        mine, theirs = (_by_key(table, world) for world in (rows, other))
+        for key in random.sample(sorted(mine.keys() | theirs.keys()), random.choice([1, 2])):
+            mine[key] = [] if random.random() < 0.3 else theirs.get(key, [])
+        later[table] = [row for key in sorted(mine) for row in mine[key]]
+    return later
+
+
+def _by_key(table: str, rows: World) -> dict[str, list[Row]]:
+    """Rows by the key of their table, those of activities by activity."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows[table]:
+        groups.setdefault("|".join(str(row[name]) for name in KEYS.get(table, list(row)[:1])), []).append(row)
+    return groups
+
+
+def changes(before: World, after: World) -> Row:
+    """What the lake says of the rows that came, went or changed, as columns of its file of changes."""
+    told = set()
+    for table, columns in REACH.items():
+        old, new = ([_comparable(row) for row in world.get(table, [])] for world in (before, after))
+        for row in [dict(r) for r in set(old) ^ set(new)]:
+            told |= {(table, column, row[column]) for column in columns if row.get(column)}
+    return dict(zip(("table", "column", "key"), map(list, zip(*sorted(told), strict=True)), strict=True))
+
+
+def _comparable(row: Row) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted((name, tuple(value) if isinstance(value, list) else value) for name, value in row.items()))
+
+
+def write(rows: World, lake: Path, snapshot_id: str = "s", steps: list[tuple[str, Row]] | None = None) -> Path:
+    """Write the tables as one snapshot of a normalised lake; returns its manifest.
+
+    `steps`: what changed since earlier snapshots, newest first: their ids, and the `changes` on the way to the next.
+    """
     folder = lake / "normalised"
     sources = yaml.safe_load((PROJECT / "models" / "staging" / "lake" / "_lake_sources.yml").read_text())["sources"]
     tables = {}
@@ -258,5 +299,9 @@ def write(rows: World, lake: Path) -> Path:
             con.execute(f"copy t to '{file}' (format parquet)")
             tables[name] = [f"{name}/part.parquet"]
     manifest = folder / "snapshot.json"
-    manifest.write_text(json.dumps({"snapshot_id": "s", "tables": tables}))
+    told = []
+    for since, step in steps or []:
+        pl.DataFrame(step, schema=dict.fromkeys(("table", "column", "key"), pl.String)).write_parquet(folder / f"{since}.parquet")
+        told.append({"since": since, "file": f"{since}.parquet"})
+    manifest.write_text(json.dumps({"snapshot_id": snapshot_id, "tables": tables, "changes": told}))
     return manifest

@@ -17,7 +17,7 @@ TABLES = {
     "intermediate.int_record": "record_type t record_id t created_at ts is_active b is_open b estimated_close_date d "
     "estimated_value f contact_id t",
     "intermediate.int_activity": "activity_id t activity_type t status t occurred_at ts ended_at ts initiated_by t "
-    "is_automated b is_bulk b is_private b",
+    "is_automated b is_bulk b is_private b team_took_part_count i customer_took_part_count i",
     "intermediate.int_activity_person": "activity_id t side t person_type t person_id t is_on b took_part b is_sender b "
     "is_organizer b is_from b is_to_cc b is_recipient b",
     "intermediate.int_record_activity": "record_type t record_id t activity_id t activity_type t occurred_at ts ended_at ts "
@@ -46,7 +46,14 @@ def world(seed: int) -> World:
     kpis = [_kpi(random, record) for record in records]
     return {
         "intermediate.int_record": records,
-        "intermediate.int_activity": [a for a, _ in activities],
+        "intermediate.int_activity": [
+            {
+                **activity,
+                "team_took_part_count": sum(p["side"] == "us" and p["took_part"] for p in people),
+                "customer_took_part_count": sum(p["side"] == "them" and p["took_part"] for p in people),
+            }
+            for activity, people in activities
+        ],
         "intermediate.int_activity_person": [p for _, people in activities for p in people],
         "intermediate.int_record_activity": [
             {

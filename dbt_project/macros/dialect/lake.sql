@@ -14,13 +14,24 @@
                 {% do register_view(source, history_query(mart, pattern if var('lake') else none)) if mart %}
             {% elif source.source_name == 'similar' %}
                 {% do run_query('create table if not exists ' ~ adapter.quote('similar') ~ '.' ~ source.identifier ~ ' as select ' ~ typed_nulls(source) ~ ' where false') %}
+            {% elif source.name == 'change' %}
+                {% do register_view(source, changes_query(source, manifest)) %}
             {% elif manifest is not none %}
                 {% do register_view(source, snapshot_query(source, manifest)) %}
             {% else %}
                 {% do register_view(source, sample_query(source)) %}
             {% endif %}
         {% endfor %}
+        {% do remember_previous() if is_update() %}
     {% endif %}
+{%- endmacro %}
+
+{# Copies the small tables of the build before to where an update compares with them. #}
+{% macro remember_previous() -%}
+    {% do run_query('create schema if not exists ' ~ adapter.quote('previous')) %}
+    {% for source in graph.sources.values() if source.source_name == 'previous' %}
+        {% do run_query('create or replace table previous.' ~ source.name ~ ' as select * from intermediate.' ~ source.name) %}
+    {% endfor %}
 {%- endmacro %}
 
 {% macro register_view(source, query) -%}
@@ -51,6 +62,25 @@
         {% do files.append(folder ~ '/' ~ file) %}
     {% endfor %}
     {{ return(adapter.dispatch('parquet_query', 'rapport')(files)) }}
+{%- endmacro %}
+
+{# The changes of the lake since the snapshot of the build before; none when the run builds from nothing. #}
+{% macro changes_query(source, manifest) -%}
+    {% set empty = 'select ' ~ typed_nulls(source) ~ ' where false' %}
+    {% if not is_update() or manifest.snapshot_id == var('base_snapshot') %}
+        {{ return(empty) }}
+    {% endif %}
+    {% set folder = modules.re.sub('/[^/]*$', '', var('snapshot')) %}
+    {% set files = [] %}
+    {% set found = namespace(base=false) %}
+    {% for step in manifest.changes %}
+        {% do files.append(folder ~ '/' ~ step.file) if not found.base %}
+        {% set found.base = found.base or step.since == var('base_snapshot') %}
+    {% endfor %}
+    {% if not found.base %}
+        {{ exceptions.raise_compiler_error(var('snapshot') ~ ' does not reach back to snapshot ' ~ var('base_snapshot') ~ ': build from nothing') }}
+    {% endif %}
+    {{ return('select distinct "table" as table_name, "column" as column_name, key from (' ~ duckdb__parquet_query(files) ~ ')') }}
 {%- endmacro %}
 
 {% macro duckdb__parquet_query(files) -%}

@@ -1,3 +1,5 @@
+{{ config(**kept('int_touched_activity', ['activity_id'])) }}
+{% do reads_before_update('int_touched_thread') -%}
 -- N43, N45 to N48, K7, K8: status at as-of, who initiated an activity, and what it took each side.
 {% set closed_if_asked = "(activity.source_state = 'completed' or not activity.in_dataverse)"
     if var('meeting_held_rule') == 'closed' else 'true' -%}
@@ -23,6 +25,7 @@ with activity as (
     left join {{ ref('stg_lake__activity_thread') }} as thread on activity.activity_id = thread.activity_id
     left join {{ ref('int_master') }} as master
         on activity.regarding_type = master.record_type and activity.regarding_id = master.id
+    where {{ is_touched('int_touched_activity', ['activity_id'], 'activity') }}
 )
 
 select

@@ -1,3 +1,4 @@
+{{ config(**kept('int_touched_activity', ['activity_id'])) }}
 -- N9, N11, N39, N46, L1, L7: who a participant is, on which side, and whether it is on the activity and took part in it.
 with resolved as (
     select
@@ -31,6 +32,7 @@ with resolved as (
         on
             participant.activity_id = party.activity_id
             and coalesce(participant.address, participant.party_id) = party.participant_key
+    where {{ is_touched('int_touched_activity', ['activity_id'], 'participant') }}
 ),
 
 call_with_team as (
@@ -41,7 +43,10 @@ call_with_team as (
         on
             participant.activity_id = party.activity_id
             and coalesce(participant.address, participant.party_id) = party.participant_key
-    where participant.role in ('from', 'callee') and (party.is_team_side or person.side = 'us')
+    where
+        participant.role in ('from', 'callee')
+        and (party.is_team_side or person.side = 'us')
+        and {{ is_touched('int_touched_activity', ['activity_id'], 'participant') }}
 ),
 
 owned as (

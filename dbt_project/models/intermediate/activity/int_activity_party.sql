@@ -1,3 +1,4 @@
+{{ config(**kept('int_touched_activity', ['activity_id'])) }}
 -- N9, N11: what the parties of an activity say about one participant: its side, and the records that they name.
 with party as (
     select
@@ -13,6 +14,7 @@ with party as (
         on party.party_type = 'systemuser' and party.party_id = systemuser.systemuserid
     left join {{ ref('int_master') }} as master
         on party.party_type = master.record_type and party.party_id = master.id
+    where {{ is_touched('int_touched_activity', ['activity_id'], 'party') }}
 )
 
 select

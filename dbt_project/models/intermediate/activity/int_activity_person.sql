@@ -1,3 +1,4 @@
+{{ config(**kept('int_touched_activity', ['activity_id'])) }}
 -- K9, N40: one row a person and side of an activity, whatever number of addresses.
 select
     activity_id,
@@ -11,5 +12,6 @@ select
     bool_or(role = 'from') as is_from,
     bool_or(role in ('to', 'cc')) as is_to_cc,
     bool_or(role in ('to', 'cc', 'delivered')) as is_recipient
-from {{ ref('int_activity_participant') }}
+from {{ ref('int_activity_participant') }} as participant
+where {{ is_touched('int_touched_activity', ['activity_id'], 'participant') }}
 group by activity_id, side, person_type, person_id

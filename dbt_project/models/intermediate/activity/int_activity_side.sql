@@ -1,3 +1,4 @@
+{{ config(materialized='view') }}
 -- N45, N46, K7: who leads an activity, and how many people of each side are on it and took part.
 select
     activity_id,
@@ -8,5 +9,6 @@ select
     count(*) filter (where side = 'them' and is_on) as customer_on_count,
     count(*) filter (where side = 'us' and took_part) as team_took_part_count,
     count(*) filter (where side = 'them' and took_part) as customer_took_part_count
-from {{ ref('int_activity_person') }}
+from {{ ref('int_activity_person') }} as person
+where {{ is_touched('int_touched_activity', ['activity_id'], 'person') }}
 group by activity_id

@@ -1,16 +1,19 @@
+{{ config(**kept('int_touched_subject', ['record_type', 'record_id'])) }}
 -- K10: first, last and next interaction of every record that has one; one row a record and kind.
 with dated as (
     select
-        link.record_type,
-        link.record_id,
-        activity.activity_id,
-        activity.activity_type,
-        activity.initiated_by,
-        activity.occurred_at,
-        activity.status
-    from {{ ref('activity_record_link') }} as link
-    inner join {{ ref('int_activity') }} as activity on link.activity_id = activity.activity_id
-    where link.is_counted and activity.status in ('completed', 'scheduled')
+        record_type,
+        record_id,
+        activity_id,
+        activity_type,
+        initiated_by,
+        occurred_at,
+        status
+    from {{ ref('int_record_link') }} as link
+    where
+        is_counted
+        and status in ('completed', 'scheduled')
+        and {{ is_touched('int_touched_subject', ['record_type', 'record_id'], 'link') }}
 ),
 
 edge as (

@@ -1,13 +1,16 @@
--- L5, L6, N8: where one of ours is on an activity, the contacts, leads and accounts that its customer-side participants are, by party
--- id or by any of their addresses.
+{{ config(**kept('int_touched_activity', ['activity_id'])) }}
+-- L6, N8: the contacts, leads and accounts that the customer-side participants of an activity are, by party id or by any of their
+-- addresses.
 with customer as (
     select
         participant.activity_id,
         participant.address,
         coalesce(participant.address, participant.party_id) as participant_key
     from {{ ref('int_activity_participant') }} as participant
-    inner join {{ ref('int_activity_side') }} as people on participant.activity_id = people.activity_id
-    where participant.side = 'them' and participant.is_on and people.team_on_count > 0
+    where
+        participant.side = 'them'
+        and participant.is_on
+        and {{ is_touched('int_touched_activity', ['activity_id'], 'participant') }}
 )
 
 select

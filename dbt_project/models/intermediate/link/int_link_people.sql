@@ -1,5 +1,6 @@
--- L3, L5, L15, L16: links by people: a person of ours and a person of theirs are both on the activity.
-with open_link as (
+{{ config(materialized='view') }}
+-- L5, L15, L16: links by the customer people of a record, where the owner or sales team of a lead or opportunity is on the activity.
+with customer_link as (
     select
         matched.activity_id,
         customer.record_type,
@@ -8,60 +9,46 @@ with open_link as (
     from {{ ref('int_activity_match') }} as matched
     inner join {{ ref('int_record_customer') }} as customer
         on matched.party_type = customer.party_type and matched.party_id = customer.party_id
-    where customer.record_type in ('account', 'contact')
+    where {{ is_touched('int_touched_activity', ['activity_id'], 'matched') }}
 ),
 
-lead_link as (
-    select
-        matched.activity_id,
-        customer.record_type,
-        customer.record_id,
-        customer.link_reason
-    from {{ ref('int_activity_match') }} as matched
-    inner join {{ ref('int_record_customer') }} as customer
-        on matched.party_type = customer.party_type and matched.party_id = customer.party_id
-    where customer.record_type = 'lead'
-),
-
--- in the time of the deal, and regarding nothing else
-opportunity_link as (
-    select
-        matched.activity_id,
-        customer.record_type,
-        customer.record_id,
-        customer.link_reason
-    from {{ ref('int_activity_match') }} as matched
-    inner join {{ ref('int_record_customer') }} as customer
-        on matched.party_type = customer.party_type and matched.party_id = customer.party_id
-    inner join {{ ref('int_opportunity_window') }} as deal on customer.record_id = deal.opportunity_id
-    inner join {{ ref('int_activity') }} as activity on matched.activity_id = activity.activity_id
-    left join {{ ref('int_opportunity_customer') }} as regarded
-        on
-            customer.record_id = regarded.opportunity_id
-            and activity.regarding_type = regarded.party_type
-            and activity.regarding_id = regarded.party_id
-    where
-        customer.record_type = 'opportunity'
-        and (activity.regarding_id is null or regarded.party_id is not null)
-        and activity.occurred_at >= coalesce(deal.window_start, activity.occurred_at)
-        and (deal.window_end is null or activity.occurred_at < deal.window_end)
-),
-
--- any person of ours for an account or a contact, owner or sales team for the others
 team_link as (
-    select candidate.*
-    from (
-        select * from lead_link
-        union all
-        select * from opportunity_link
-    ) as candidate
+    select customer_link.*
+    from customer_link
     inner join {{ ref('int_record_person') }} as assigned
-        on candidate.record_type = assigned.record_type and candidate.record_id = assigned.record_id
+        on customer_link.record_type = assigned.record_type and customer_link.record_id = assigned.record_id
     inner join {{ ref('int_activity_person') }} as person
-        on candidate.activity_id = person.activity_id and assigned.user_id = person.person_id
-    where person.person_type = 'user' and person.is_on
+        on customer_link.activity_id = person.activity_id and assigned.user_id = person.person_id
+    where
+        customer_link.record_type in ('lead', 'opportunity')
+        and person.person_type = 'user'
+        and person.is_on
 )
 
-select * from open_link
+select *
+from customer_link
+where record_type in ('account', 'contact')
+
 union all
-select * from team_link
+
+select *
+from team_link
+where record_type = 'lead'
+
+union all
+
+-- in the time of the deal, and regarding nothing else
+select team_link.*
+from team_link
+inner join {{ ref('int_opportunity_window') }} as deal on team_link.record_id = deal.opportunity_id
+inner join {{ ref('int_activity') }} as activity on team_link.activity_id = activity.activity_id
+left join {{ ref('int_opportunity_customer') }} as regarded
+    on
+        team_link.record_id = regarded.opportunity_id
+        and activity.regarding_type = regarded.party_type
+        and activity.regarding_id = regarded.party_id
+where
+    team_link.record_type = 'opportunity'
+    and (activity.regarding_id is null or regarded.party_id is not null)
+    and activity.occurred_at >= coalesce(deal.window_start, activity.occurred_at)
+    and (deal.window_end is null or activity.occurred_at < deal.window_end)

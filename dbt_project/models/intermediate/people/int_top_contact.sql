@@ -1,3 +1,4 @@
+{{ config(**kept('int_touched_subject', ['record_type', 'record_id'])) }}
 -- K20: who is contacted, and who contacts, per record; both lists are ranked alike.
 with outreach as (
     select
@@ -7,12 +8,13 @@ with outreach as (
         activity_type,
         occurred_at,
         customer_on_count
-    from {{ ref('int_record_activity') }}
+    from {{ ref('int_record_activity') }} as activity
     where
         record_type in ('account', 'lead', 'opportunity')
         and activity_type in ('email', 'meeting', 'phone_call')
         and initiated_by = 'us'
         and not is_private
+        and {{ is_touched('int_touched_subject', ['record_type', 'record_id'], 'activity') }}
 ),
 
 listed as (

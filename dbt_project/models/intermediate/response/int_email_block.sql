@@ -1,3 +1,4 @@
+{{ config(**kept('int_touched_thread', ['thread_id'])) }}
 -- K13 to K16, K19: blocks of consecutive emails of one side in a thread of a record, and the first email of the answering block.
 with email as (
     select
@@ -8,7 +9,7 @@ with email as (
         occurred_at,
         occurred_date,
         case initiated_by when 'us' then 1 else 2 end as side_order
-    from {{ ref('int_record_activity') }}
+    from {{ ref('int_record_activity') }} as activity
     where
         activity_type = 'email'
         and not coalesce(is_machine, false)
@@ -16,6 +17,7 @@ with email as (
             (initiated_by = 'us' and customer_on_count > 0)
             or (initiated_by = 'them' and team_on_count > 0)
         )
+        and {{ is_touched('int_touched_thread', ['thread_id'], 'activity') }}
 ),
 
 followed as (

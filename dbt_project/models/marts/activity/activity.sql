@@ -1,3 +1,4 @@
+{{ config(**kept('int_touched_activity', ['activity_id'], stamped=true)) }}
 select
     activity_id,
     activity_type,
@@ -19,5 +20,7 @@ select
     in_exchange,
     machine_rule,
     {{ as_of() }} as as_of
-from {{ ref('int_activity') }}
-where activity_id in (select activity_id from {{ ref('activity_record_link') }})
+from {{ ref('int_activity') }} as activity
+where
+    activity_id in (select activity_id from {{ ref('int_record_link') }})
+    and {{ is_touched('int_touched_activity', ['activity_id'], 'activity') }}

@@ -1,0 +1,13 @@
+-- Records that touched activities linked to in the build before.
+{% if execute and not is_update() -%}
+select
+    cast(null as string) as record_type,
+    cast(null as string) as record_id
+where false
+{%- else -%}
+select distinct
+    link.record_type,
+    link.record_id
+from {{ source('kept', 'int_record_link') }} as link
+inner join {{ ref('int_touched_activity') }} as touched on link.activity_id = touched.activity_id
+{%- endif %}

@@ -1,0 +1,82 @@
+"""A build that brings the last one up to date gives what a build from nothing gives, whatever changed in the lake."""
+
+import shutil
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+
+import duckdb
+import pytest
+
+from jobs import origin
+from jobs.build import dbt_vars
+from jobs.runs import instant_text
+from jobs.settings import Settings
+from tests.dbt_project import world
+
+VARS = {"tier": "enhanced", "history_start": None}
+
+
+def settings_of(home: Path, **more) -> Settings:
+    given = {"reporting_timezone": world.ZONE, "dbt_target": "ci", "dbt_vars": {"holidays": world.HOLIDAYS}}
+    return Settings(home=home, **{**given, **more})
+
+
+def build(settings: Settings, name: str, as_of) -> tuple[Path, bool]:
+    candidate, _, is_update = origin.build_candidate(settings, name, dbt_vars(settings, as_of=instant_text(as_of), **VARS))
+    return candidate, is_update
+
+
+def content(warehouse: Path) -> dict[str, tuple]:
+    """Rows and a hash of every table that may be published."""
+    with duckdb.connect(str(warehouse), read_only=True) as con:
+        tables = con.execute("select schema_name, table_name from duckdb_tables() where schema_name in ('main', 'restricted')")
+        return {
+            name: con.execute(
+                f'select count(*), bit_xor(hash(t::varchar)), sum(hash(t::varchar)) from "{schema}"."{name}" as t'
+            ).fetchone()
+            for schema, name in tables.fetchall()
+        }
+
+
+def touched(warehouse: Path) -> int:
+    """Activities that an update worked out anew."""
+    with duckdb.connect(str(warehouse), read_only=True) as con:
+        return con.execute("select count(*) from intermediate.int_touched_activity").fetchone()[0]
+
+
+def days_agree(home: Path, seed: int, days: int) -> None:
+    """Build day after day out of the day before, each beside a build from nothing."""
+    random = Random(seed)
+    settings, anew = settings_of(home), settings_of(home, most_updates=0)
+    rows, as_of, steps = world.world(seed, activities=400), world.AS_OF - timedelta(days=1), []
+    world.write(rows, home / "lake", "s0")
+    candidate, is_update = build(settings, "first", as_of)
+    assert not is_update
+    for day in range(1, days + 1):
+        shutil.move(candidate, home / "warehouse" / "base.duckdb")
+        for part in ("a", "b"):
+            since = f"s{day - 1}" if part == "a" else f"s{day - 1}b"
+            later = world.next_day(random, rows, world.world(seed + 100 * day + (part == "b"), activities=450))
+            steps.insert(0, (since, world.changes(rows, later)))
+            rows = later
+        world.write(rows, home / "lake", f"s{day}", steps)
+        as_of += timedelta(seconds=random.choice([0, 1, 86400, 3 * 86400]))
+        candidate, is_update = build(settings, f"update-{day}", as_of)
+        assert is_update
+        full, is_update = build(anew, f"full-{day}", as_of)
+        assert not is_update
+        found, expected = content(candidate), content(full)
+        assert {name for name in expected if found[name] != expected[name]} == set(), (seed, day)
+        assert 0 < touched(candidate) < expected["activity"][0]
+        full.unlink()
+
+
+def test_an_update_equals_a_build_from_nothing(tmp_path):
+    days_agree(tmp_path, seed=3, days=1)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(40, 46))
+def test_many_updates_equal_builds_from_nothing(tmp_path, seed):
+    days_agree(tmp_path, seed, days=4)
