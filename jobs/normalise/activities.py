@@ -149,7 +149,8 @@ def completed_columns(activity: pl.DataFrame) -> pl.DataFrame:
         for name, kind in ACTIVITY.items()
         if name not in activity.columns
     ]
-    return activity.with_columns(missing).select([pl.col(name).cast(kind) for name, kind in ACTIVITY.items()])
+    kinds = {name: kind for name, kind in ACTIVITY.items() if name != "activity_id"}
+    return activity.with_columns(missing).select("activity_id", *[pl.col(name).cast(kind) for name, kind in kinds.items()])
 
 
 def subject_rows(rows: pl.DataFrame) -> pl.DataFrame:
@@ -164,13 +165,17 @@ def emails(
     owners: pl.DataFrame,
     owner_address: pl.DataFrame,
     tolerance_seconds: int,
-) -> tuple[Activities, pl.DataFrame]:
-    """All emails, and the assignment copy -> activity_id that threading needs."""
+) -> tuple[Activities, pl.DataFrame, pl.Series]:
+    """All emails, which of them each copy is (copy, activity_id), and their ids in order.
+
+    What joins, groups and sorts emails is many times cheaper with numbers than with texts: in the tables and the assignment
+    activity_id is the place of the email among the ids.
+    """
     keys = mail.assign(copies.copies, copies.mentions, tolerance_seconds)
     distinct = keys.select("key").unique()
-    distinct = distinct.with_columns(mail.activity_ids("email", distinct.get_column("key")))
-    # The key of an email is long; from here on its activity_id stands for it.
-    assigned = keys.join(distinct, on="key").select("copy", pl.col("activity_id").alias("key"))
+    distinct = distinct.with_columns(mail.activity_ids("email", distinct.get_column("key"))).sort("activity_id")
+    ids = distinct.get_column("activity_id")
+    assigned = keys.join(distinct.with_row_index("email"), on="key").select("copy", pl.col("email").alias("key"))
     held = copies.copies.join(assigned, on="copy")
     sender = mail.senders(held)
     rows = pl.concat(
@@ -225,6 +230,7 @@ def emails(
             subject_rows(first.select(pl.col("key").alias("activity_id"), "subject")),
         ),
         assigned.rename({"key": "activity_id"}),
+        ids,
     )
 
 

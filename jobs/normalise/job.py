@@ -14,6 +14,7 @@ from jobs.extract import log
 from jobs.normalise import quarantine, snapshot
 from jobs.normalise.calendars import NewEvents
 from jobs.normalise.mail_update import NewMail
+from jobs.normalise.shelf import Shelf, shelf_in
 from jobs.normalise.snapshot import Lake
 from jobs.normalise.tables import Raw, Rules, normalised
 from jobs.normalise.times import INSTANT
@@ -30,7 +31,7 @@ COLUMNS = {
 STREAMS = {"file": pl.String, "source": pl.String, "stream": pl.String, "rows": pl.Int64, "records": pl.Int64}
 """Columns of what the files of the raw log hold: rows by file and stream, and how many of them are records (all but `page` rows)."""
 
-BATCH_ROWS = 300_000
+BATCH_ROWS = 100_000
 KINDS = {"number": "number", "category": "text"}
 
 Progress = Callable[..., None]
@@ -53,8 +54,8 @@ def normalise(home: Path, settings: Settings, run_id: str, progress: Progress | 
 
     Raises RapportError when another run holds the lock or a setting cannot be read.
     """
-    with normalising(home) as root:
-        return _run(home, root, settings, progress or (lambda *_: None))
+    with normalising(home) as root, shelf_in(root) as shelf:
+        return _run(home, root, settings, shelf, progress or (lambda *_: None))
 
 
 @contextmanager
@@ -76,7 +77,7 @@ def normalising(home: Path) -> Iterator[Path]:
         held.release()
 
 
-def _run(home: Path, root: Path, settings: Settings, progress: Progress) -> SnapshotReport:
+def _run(home: Path, root: Path, settings: Settings, shelf: Shelf, progress: Progress) -> SnapshotReport:
     rules = Rules(
         hash_key=settings.hash_key.get_secret_value(),
         internal_domains=settings.internal_domains,
@@ -96,7 +97,7 @@ def _run(home: Path, root: Path, settings: Settings, progress: Progress) -> Snap
     fresh = [name for name in files if name not in read_before]
     streams = pl.concat([*([kept.streams] if kept else []), streams_of(log.raw_root(home), fresh)])
     raw = read_raw(log.raw_root(home), streams, read_before, progress)
-    result = normalised(raw, rules, kept)
+    result = normalised(raw, rules, kept, shelf)
     started = log.history_start(result.mail.control)
     facts = {
         "conservation": by_family(streams, result.conservation),
@@ -156,18 +157,14 @@ def read_raw(root: Path, streams: pl.DataFrame, read_before: Collection[str] = (
         return _read(root, graph.filter(~is_new, pl.col("family") == kind, pl.col("user").is_in(users)))
 
     def mail(only_new: bool) -> NewMail:
-        if only_new:
-            rows, listed = (
-                _read(root, graph.filter(is_new, pl.col("family") == kind)) for kind in ("messages", "messageHeaders")
-            )
-            return NewMail(lambda: [rows], listed, older)
-        return NewMail(groups, rows_of("messageHeaders"), older)
+        every = graph.filter(pl.col("family").is_in(["messages", "messageHeaders"]), is_new if only_new else True)
+        return NewMail(lambda: groups(every), every.get_column("rows").sum(), older)
 
-    def groups() -> Iterator[pl.DataFrame]:
-        parts = mailbox_groups(graph.filter(pl.col("family") == "messages"))
+    def groups(every: pl.DataFrame) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+        parts = mailbox_groups(every)
         for done, part in enumerate(parts):
             progress(done, len(parts), "mailbox groups")
-            yield _read(root, part)
+            yield _read(root, part.filter(family == "messages")), _read(root, part.filter(family == "messageHeaders"))
 
     def dataverse(only_new: bool) -> pl.DataFrame:
         every = streams.filter(pl.col("source") == "dataverse")

@@ -64,19 +64,20 @@ class Copies:
 def placed(rows: pl.DataFrame) -> pl.DataFrame:
     """Rows of `<kind>/<user>/<folder>` streams with user_id and folder_id."""
     parts = pl.col("stream").str.splitn("/", 3).struct
-    return rows.with_columns(
+    streams = rows.select(pl.col("stream").unique()).with_columns(
         parts.field("field_1").str.to_lowercase().alias("user_id"), parts.field("field_2").alias("folder_id")
     )
+    return rows.join(streams, on="stream", how="left", maintain_order="left")
 
 
 def latest_messages(rows: pl.DataFrame) -> pl.DataFrame:
-    """Every message of the `messages/<user>/<folder>` rows as last known, with user_id and the folder_id where it was seen last (R6)."""
-    return replay.last_known(placed(rows), ["user_id", "record_id"], merge=True, restart=False)
+    """Every message of the `placed` rows as last known, with the folder_id where it was seen last (R6)."""
+    return replay.last_known(rows, ["user_id", "record_id"], merge=True, restart=False)
 
 
 def latest_listed(rows: pl.DataFrame) -> pl.DataFrame:
-    """Every record of the list pass as last known: user_id, record_id, payload."""
-    last = replay.last_known(placed(rows), ["user_id", "record_id"], merge=True, restart=False)
+    """Every record of the list pass (`placed` rows) as last known: user_id, record_id, payload."""
+    last = replay.last_known(rows, ["user_id", "record_id"], merge=True, restart=False)
     return last.select("user_id", "record_id", "payload")
 
 
@@ -411,19 +412,6 @@ def without(parts: Copies, dropped: pl.DataFrame) -> Copies:
         parts.links.join(numbers, on="copy").select(pl.col("new").cast(pl.UInt32).alias("copy"), "link"),
         outcomes.with_columns(outcome.alias("outcome")).drop("is_dropped"),
     )
-
-
-def together(parts: list[Copies]) -> Copies:
-    """Several batches of copies as one, renumbered."""
-    shifted: dict[str, list[pl.DataFrame]] = {"copies": [], "mentions": [], "links": [], "outcomes": []}
-    offset = 0
-    for part in parts:
-        for name in ("copies", "mentions", "links"):
-            frame = getattr(part, name)
-            shifted[name].append(frame.with_columns((pl.col("copy") + offset).cast(pl.UInt32)))
-        shifted["outcomes"].append(part.outcomes)
-        offset += part.copies.height
-    return Copies(**{name: pl.concat(frames) for name, frames in shifted.items()})
 
 
 def assign(copies: pl.DataFrame, mentions: pl.DataFrame, tolerance_seconds: int) -> pl.DataFrame:

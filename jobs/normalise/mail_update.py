@@ -13,6 +13,8 @@ from jobs.normalise import activities, mail, monthly, quarantine, replay, thread
 from jobs.normalise.monthly import OUTPUTS, Months, Partitions, month_of
 from jobs.normalise.quarantine import QUARANTINED
 from jobs.normalise.replay import place
+from jobs.normalise.shards import Frames, Shards
+from jobs.normalise.shelf import Shelf
 from jobs.privacy.opt_out import OptOut, opted_out_activities
 
 KEY = ["user_id", "record_id"]
@@ -20,8 +22,16 @@ KEPT_COPY = {**mail.COPY, "activity_id": pl.String, "is_out": pl.Boolean, "place
              "same_content": pl.UInt64, "signature": pl.UInt64}  # fmt: skip
 KEPT = {"copy": KEPT_COPY, "mention": {**mail.MENTION, "activity_id": pl.String},
         "node": {"copy": pl.UInt32, "activity_id": pl.String, "is_out": pl.Boolean, "node": pl.UInt64}}  # fmt: skip
+FRESH = {
+    name: {column: kind for column, kind in schema.items() if column not in ("activity_id", "is_out")}
+    for name, schema in KEPT.items()
+}
+"""What is known of copies before it is worked out which email they are."""
+SHARD_ROWS = 150_000
 MONTHLY = {**OUTPUTS, **KEPT}
 """The tables of one month: the mail part of the published tables, and what is kept for the next run."""
+WORKED = {name: schema for name, schema in MONTHLY.items() if name != "activity_thread"}
+"""Those of them that emails decide without regard to others."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +64,11 @@ class Kept:
 
 @dataclass(frozen=True)
 class NewMail:
-    """Rows of message and list-pass streams. `groups` gives the new rows of messages, whole mailboxes at a time, `listed` those of the
-    list pass; `older(kind, users)` reads rows that the run before knew."""
+    """Rows of message and list-pass streams. `groups` gives the new rows of messages and of the list pass, whole mailboxes at a time,
+    `row_count` of them in all; `older(kind, users)` reads rows that the run before knew."""
 
-    groups: Callable[[], Iterable[pl.DataFrame]]
-    listed: pl.DataFrame
+    groups: Callable[[], Iterable[tuple[pl.DataFrame, pl.DataFrame]]]
+    row_count: int
     older: Callable[[str, list[str]], pl.DataFrame]
 
 
@@ -86,29 +96,27 @@ class MailRules:
     collect_subjects: bool
 
 
-def update(new: NewMail, kept: Kept | None, people: People, rules: MailRules) -> Updated:
-    """Work out what the new rows change."""
-    read = _read(new, kept, people, rules)
-    graph = mail.together(read.parts) if read.parts else None
+def update(new: NewMail, kept: Kept | None, people: People, rules: MailRules, shelf: Shelf) -> Updated:
+    """Work out what the new rows change; what is too much for memory waits on `shelf`."""
+    first = kept.next_copy if kept else 0
+    shards = Shards(1 if kept else 1 + new.row_count // SHARD_ROWS, shelf, FRESH)
+    read = _read(new, kept, people, rules, shards, first)
     old = _slim(kept)
     signed = activities.signatures(people.emails, people.party)
-    same = old.join(signed, left_on=["record_id", "signature"], right_on=["activityid", "signature"], how="semi")
-    changed = people.emails.join(same, left_on="activityid", right_on="record_id", how="anti")
+    places = place(signed.select(pl.lit(None, pl.String).alias("user_id"), pl.col("activityid").alias("record_id")))
+    same = old.join(signed.with_columns(places), on=["place", "signature"], how="semi")
+    unchanged = signed.filter(places.is_in(same.get_column("place").implode()))
+    changed = people.emails.join(unchanged, on="activityid", how="anti")
     of_crm = mail.dataverse_copies(changed, people.party, rules.hash_key)
-    fresh = _fresh(mail.together([graph, of_crm] if graph else [of_crm]), signed, kept.next_copy if kept else 0)
-    replaced = _replaced(old, same, read.touched)
-    next_copy = max(kept.next_copy if kept else 0, (fresh["copy"].get_column("copy").max() or 0) + 1)
-    members = _members(fresh["copy"], old, replaced)
-    for name in KEPT:
-        fresh[name] = pl.concat([fresh[name], _loaded(kept, name, members)], how="diagonal")
-    worked = _worked_out(fresh, people, rules)
-    touched = pl.concat([members, replaced]).select("activity_id").unique()
-    tied, regrouped = _threads(kept, touched, worked)
-    worked["activity_thread"] = tied
+    shards.add(_fresh(of_crm, signed, read.next_copy))
+    if kept is not None:
+        months = _changed(kept, shards.everything(), old, _replaced(old, same, read.touched), people, rules, shelf)
+    else:
+        months = _rebuilt(shards, people, rules, shelf)
     return Updated(
-        _months(kept, worked, pl.concat([members, replaced]), touched, regrouped),
+        months,
         of_crm.outcomes,
-        next_copy,
+        read.next_copy + of_crm.copies.height,
         read.seen,
         read.conservation,
         read.quarantined,
@@ -116,11 +124,52 @@ def update(new: NewMail, kept: Kept | None, people: People, rules: MailRules) ->
     )
 
 
+def _rebuilt(shards: Shards, people: People, rules: MailRules, shelf: Shelf) -> Months:
+    """Every month, with nothing kept."""
+    parts: monthly.Parts = {}
+    emails, tied, count = [], [], 0
+    for fresh in shards.bundles():
+        worked = _worked_out(fresh, people, rules)
+        monthly.split(worked, WORKED, shelf, parts)
+        tied.append(worked["node"].filter(~pl.col("is_out")).select(pl.col("email") + count, "node"))
+        emails.append(worked["email"])
+        count += worked["email"].height
+    every = pl.concat(emails)
+    thread = threads.thread_ids(every.get_column("activity_id"), pl.concat(tied))
+    shown = monthly.ordered("activity_thread", every.with_columns(thread).filter(~pl.col("is_out")))
+    monthly.split({"activity_thread": shown}, {"activity_thread": threads.THREAD}, shelf, parts)
+    return monthly.rewritten(None, MONTHLY, parts, [], {}, shelf)
+
+
+def _changed(
+    kept: Kept, fresh: Frames, old: pl.DataFrame, replaced: pl.DataFrame, people: People, rules: MailRules, shelf: Shelf
+) -> Months:
+    """The months that another content has for the copies that came (`fresh`) and went (`replaced`)."""
+    members = _members(fresh["copy"], old, replaced)
+    fresh = {name: pl.concat([fresh[name], _loaded(kept, name, members)], how="diagonal") for name in KEPT}
+    worked = _worked_out(fresh, people, rules)
+    lost = pl.concat([members, replaced])
+    touched = lost.select("activity_id").unique()
+    found, regrouped = _threads(kept, touched, worked)
+    months = pl.concat([worked["email"].select("activity_id", "month"), regrouped]).unique("activity_id")
+    worked["activity_thread"] = monthly.ordered("activity_thread", found.join(months, on="activity_id"))
+    gone = pl.concat([touched, worked["email"].select("activity_id")]).unique()
+    of_threads = pl.concat([gone, regrouped.select("activity_id")])
+    return monthly.rewritten(
+        kept.partitions,
+        MONTHLY,
+        monthly.split(worked, MONTHLY, shelf),
+        lost.get_column("month").unique().to_list(),
+        {name: of_threads if name == "activity_thread" else gone for name in MONTHLY},
+        shelf,
+    )
+
+
 @dataclass(frozen=True)
 class _Read:
-    """Messages that the new rows touch: their copies, their places, and what follows for the counts."""
+    """Messages that the new rows touch: the number after that of their last copy, their places, and what follows for the counts."""
 
-    parts: list[mail.Copies]
+    next_copy: int
     touched: pl.Series
     seen: pl.Series
     conservation: pl.DataFrame
@@ -128,47 +177,49 @@ class _Read:
     control: pl.DataFrame
 
 
-def _read(new: NewMail, kept: Kept | None, people: People, rules: MailRules) -> _Read:
+def _read(new: NewMail, kept: Kept | None, people: People, rules: MailRules, shards: Shards, first: int) -> _Read:
+    """Read what the new rows touch, and add its copies to `shards`, numbered from `first`."""
     closed = sorted(people.opt_out.ids)
-    listed = mail.placed(new.listed)
-    listings = kept.control if kept is not None else new.listed.clear()
-    parts, counts, bad, places, control = [], [], [], [], [_control(listed)]
-    if kept is None:
-        latest_listed = mail.latest_listed(listed)
-        groups = ((mail.placed(rows), None) for rows in new.groups())
-    else:
-        rows = pl.concat([mail.placed(new.listed.clear()), *(mail.placed(rows) for rows in new.groups())])
-        rows, older, listed = _touched_rows(rows, listed, new, kept, people)
-        latest_listed = mail.latest_listed(listed)
-        groups = iter([(rows, older)])
+    none = mail.placed(new.older("messages", []))
+    listings = kept.control if kept is not None else _control(none)
+    counts, bad, places, control = [], [], [], [_control(none)]
+    groups = ((mail.placed(rows), None, mail.placed(listed)) for rows, listed in new.groups())
+    if kept is not None:
+        groups = iter([_touched_rows([(none, None, none), *groups], new, kept, people)])
         counts.append(kept.conservation)
         control.append(kept.control)
-    places.append(place(listed.filter(pl.col("record_id").is_not_null())))
-    for rows, older in groups:
+    for rows, older, listed in groups:
         latest = mail.latest_messages(rows)
         is_closed = pl.col("user_id").is_in(closed)
         copies = mail.graph_copies(
-            latest.filter(~is_closed), latest_listed, people.folders, people.owners, people.owner_address, rules.hash_key
+            latest.filter(~is_closed),
+            mail.latest_listed(listed),
+            people.folders,
+            people.owners,
+            people.owner_address,
+            rules.hash_key,
         )
         if rules.drop_deleted:
             copies = mail.without(copies, replay.in_no_folder(rows))
         outcomes = pl.concat([copies.outcomes, mail.shut_outcomes(latest.filter(is_closed))])
         outcomes = _without_gone(outcomes, rows, listings)
-        parts.append(mail.Copies(copies.copies, copies.mentions, copies.links, outcomes))
+        shards.add(_fresh(copies, None, first))
+        first += copies.copies.height
         counts.append(quarantine.conservation(rows, latest, outcomes))
         if older is not None:
             counts.append(_before(older, kept, closed))
         facts = latest.select(*KEY, "source", *quarantine.PLACE[1:], "payload")
         bad.append(quarantine.of_records(facts, outcomes, KEY))
-        places.append(place(rows.filter(pl.col("record_id").is_not_null())))
+        places += [place(frame.filter(pl.col("record_id").is_not_null())) for frame in (rows, listed)]
+        control.append(_control(listed))
         control.append(_control(rows if older is None else rows.join(older, on=quarantine.PLACE[1:], how="anti")))
-    touched = pl.concat(places).unique()
+    touched = pl.concat([pl.Series("place", [], dtype=pl.UInt64), *places]).unique()
     quarantined = pl.concat([pl.DataFrame(schema=QUARANTINED), *(frame.select(QUARANTINED.keys()) for frame in bad)])
     seen = touched
     if kept is not None:
         quarantined = pl.concat([quarantined, kept.quarantined.filter(~place(kept.quarantined).is_in(touched.implode()))])
         seen = pl.concat([kept.seen, touched]).unique()
-    return _Read(parts, touched, seen.sort(), quarantine.summed(counts), quarantined, replay.control(pl.concat(control)))
+    return _Read(first, touched, seen.sort(), quarantine.summed(counts), quarantined, replay.control(pl.concat(control)))
 
 
 def _without_gone(outcomes: pl.DataFrame, rows: pl.DataFrame, listings: pl.DataFrame) -> pl.DataFrame:
@@ -195,13 +246,14 @@ def _control(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _touched_rows(
-    rows: pl.DataFrame, listed: pl.DataFrame, new: NewMail, kept: Kept, people: People
+    groups: list[tuple[pl.DataFrame, None, pl.DataFrame]], new: NewMail, kept: Kept, people: People
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Message rows of all that is touched, those of them that were known before, and its rows of the list pass.
 
     Touched is what a new row names, unreadable messages that a new listing may leave out, and whole mailboxes whose owner or folders
     are not what they were.
     """
+    rows, listed = (pl.concat([group[part] for group in groups]) for part in (0, 2))
     moved = changed_users(kept, people)
     unreadable = kept.quarantined.filter(pl.col("user_id").is_in(rows.get_column("user_id").unique().implode()))
     named = pl.concat([frame.select(KEY) for frame in (rows, listed, unreadable)]).drop_nulls().unique()
@@ -246,30 +298,29 @@ def _before(older: pl.DataFrame, kept: Kept, closed: list[str]) -> pl.DataFrame:
     return counted.with_columns(-pl.col("row_count"))
 
 
-def _fresh(copies: mail.Copies, signed: pl.DataFrame, first: int) -> dict[str, pl.DataFrame]:
-    """Copies, mentions and nodes as they are kept, numbered from `first`."""
+def _fresh(copies: mail.Copies, signed: pl.DataFrame | None, first: int) -> Frames:
+    """Copies, mentions and nodes as they are kept (FRESH), numbered from `first`; `signed`: signatures of Dataverse emails."""
     number = (pl.col("copy") + first).cast(pl.UInt32)
     marked = copies.copies.with_columns(
         place(copies.copies),
-        pl.col("message_id").hash(1).alias("same_id"),
+        pl.when(pl.col("message_id").is_not_null()).then(pl.col("message_id").hash(1)).alias("same_id"),
         pl.concat_str(pl.col("sender_address").fill_null(""), "subject_key", separator=" ").hash(4).alias("same_content"),
-    ).join(
-        signed.select(pl.lit("dataverse").alias("source"), pl.col("activityid").alias("record_id"), "signature"),
-        on=["source", "record_id"],
-        how="left",
+        pl.lit(None, dtype=pl.UInt64).alias("signature"),
     )
-    marked = marked.with_columns(pl.when(pl.col("message_id").is_not_null()).then("same_id").alias("same_id"))
+    if signed is not None:
+        marked = marked.drop("signature").join(signed, left_on="record_id", right_on="activityid", how="left")
     nodes = threads.nodes(copies.copies, copies.links)
-    return {name: frame.with_columns(number) for name, frame in (("copy", marked), ("mention", copies.mentions), ("node", nodes))}
+    tables = (("copy", marked), ("mention", copies.mentions), ("node", nodes))
+    return {name: frame.with_columns(number).select(FRESH[name].keys()) for name, frame in tables}
 
 
-SLIM = ["copy", "source", "record_id", "activity_id", "place", "same_id", "same_content", "signature"]
+SLIM = ["copy", "source", "activity_id", "place", "same_id", "same_content", "signature"]
 
 
 def _slim(kept: Kept | None) -> pl.DataFrame:
     if kept is None:
         return pl.DataFrame(schema={**{name: KEPT_COPY[name] for name in SLIM}, "month": pl.String})
-    return kept.partitions.scan("copy", SLIM)
+    return kept.partitions.scan("copy", SLIM).collect()
 
 
 def _replaced(old: pl.DataFrame, same: pl.DataFrame, touched: pl.Series) -> pl.DataFrame:
@@ -298,74 +349,65 @@ def _members(fresh: pl.DataFrame, old: pl.DataFrame, replaced: pl.DataFrame) -> 
         found = more
 
 
-def _loaded(kept: Kept | None, name: str, members: pl.DataFrame) -> pl.DataFrame:
+def _loaded(kept: Kept, name: str, members: pl.DataFrame) -> pl.DataFrame:
     """Rows of the member copies in a kept table, without what is worked out anew."""
-    parts = (
-        [kept.partitions.load(month, name).join(members, on="copy", how="semi") for month in members.get_column("month").unique()]
-        if kept
-        else []
-    )
+    months = members.get_column("month").unique()
+    parts = [kept.partitions.load(month, name).join(members, on="copy", how="semi") for month in months]
     return pl.concat([pl.DataFrame(schema=KEPT[name]), *parts]).drop("activity_id", "is_out", strict=False)
 
 
-def _worked_out(copies: dict[str, pl.DataFrame], people: People, rules: MailRules) -> dict[str, pl.DataFrame]:
-    """The monthly tables, threads apart, of the emails that `copies` are."""
+def _worked_out(copies: Frames, people: People, rules: MailRules) -> Frames:
+    """The monthly tables, threads apart, of the emails that `copies` are, each in its row order and with `month`; and `email`.
+
+    `email`: activity_id, month, is_out of every email, in order of activity_id; `node` has the place in it as `email`.
+    """
     held = mail.Copies(copies["copy"].select(mail.COPY.keys()), copies["mention"], pl.DataFrame(schema=mail.LINK), pl.DataFrame())
-    found, assigned = activities.emails(
+    found, assigned, ids = activities.emails(
         held, people.emails, people.party, people.owners, people.owner_address, rules.tolerance_seconds
     )
     out = found.activity.select("activity_id").clear()
     if people.opt_out:
         out = opted_out_activities(found.participant, found.party, people.opt_out)
-    month = found.activity.select("activity_id", month_of(pl.col("occurred_at")))
-    worked = {
-        "activity": found.activity,
+    activity = found.activity.sort("activity_id")
+    is_out = pl.col("activity_id").is_in(out.get_column("activity_id").implode()).alias("is_out")
+    email = activity.select(ids, month_of(pl.col("occurred_at")), is_out)
+    tables = {
+        "activity": activity,
         "activity_participant": found.participant,
         "activity_party": found.party,
         "activity_subject": found.subject if rules.collect_subjects else found.subject.clear(),
     }
-    worked = {name: frame.join(out, on="activity_id", how="anti") for name, frame in worked.items()}
-    placed = assigned.join(out.with_columns(pl.lit(True).alias("is_out")), on="activity_id", how="left").with_columns(
-        pl.col("is_out").fill_null(False)
-    )
-    worked["copy"] = copies["copy"].join(placed, on="copy").select(KEPT_COPY.keys())
-    worked["mention"] = copies["mention"].join(assigned, on="copy").select(KEPT["mention"].keys())
-    worked["node"] = copies["node"].join(placed, on="copy").select(KEPT["node"].keys())
-    return {**worked, "month": month}
+    shown = {name: monthly.ordered(name, table.join(out, on="activity_id", how="anti")) for name, table in tables.items()}
+    of_copies = {name: copies[name].join(assigned, on="copy").sort("copy") for name in KEPT}
+    return {"email": email, **{name: _named(table, email) for name, table in {**shown, **of_copies}.items()}}
 
 
-def _threads(kept: Kept | None, touched: pl.DataFrame, worked: dict[str, pl.DataFrame]) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _named(table: pl.DataFrame, email: pl.DataFrame) -> pl.DataFrame:
+    """`table` with the email that its activity_id counts to: `email`, and that email's activity_id, month and is_out."""
+    number = table.get_column("activity_id").cast(pl.UInt32)
+    facts = email.select(pl.all().gather(number))
+    return table.drop("activity_id").with_columns(number.alias("email"), *facts.iter_columns())
+
+
+def _threads(kept: Kept, touched: pl.DataFrame, worked: dict[str, pl.DataFrame]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Threads of the emails worked out, and of those elsewhere that they join, leave or once were joined by.
 
     Returns all their rows, and those of other emails (activity_id, month) whose thread is another than before.
     """
     ids = worked["activity"].get_column("activity_id")
     tied = worked["node"].filter(~pl.col("is_out")).select("activity_id", "node")
-    if kept is None:
-        return threads.threads(ids, tied), pl.DataFrame(schema={"activity_id": pl.String, "month": pl.String})
     before = kept.partitions.scan("activity_thread", ["activity_id", "thread_id"])
-    nodes = kept.partitions.scan("node", ["activity_id", "is_out", "node"]).filter(~pl.col("is_out"))
-    reached = nodes.filter(pl.col("node").is_in(tied.get_column("node").unique().implode())).select("activity_id")
-    affected = before.join(pl.concat([reached, touched]).unique(), on="activity_id", how="semi").select("thread_id").unique()
-    others = before.join(affected, on="thread_id", how="semi").join(touched, on="activity_id", how="anti")
-    others_tied = nodes.join(others, on="activity_id", how="semi").select("activity_id", "node")
+    nodes = kept.partitions.scan("node", ["activity_id", "is_out", "node"]).filter(~pl.col("is_out")).drop("is_out")
+    is_reached = pl.col("node").is_in(tied.get_column("node").unique().implode())
+    reached = nodes.filter(is_reached).select("activity_id").collect(engine="streaming")
+    near = pl.concat([reached, touched]).unique()
+    affected = before.join(near.lazy(), on="activity_id", how="semi").select("thread_id").unique().collect(engine="streaming")
+    others = before.join(affected.lazy(), on="thread_id", how="semi").collect(engine="streaming")
+    others = others.join(touched, on="activity_id", how="anti")
+    others_tied = (
+        nodes.join(others.lazy(), on="activity_id", how="semi").select("activity_id", "node").collect(engine="streaming")
+    )
     found = threads.threads(pl.concat([ids, others.get_column("activity_id")]), pl.concat([tied, others_tied]))
     changed = others.join(found, on=["activity_id", "thread_id"], how="anti")
     mine = found.join(worked["activity"], on="activity_id", how="semi")
     return pl.concat([mine, found.join(changed, on="activity_id", how="semi")]), changed.select("activity_id", "month")
-
-
-def _months(
-    kept: Kept | None, worked: dict[str, pl.DataFrame], old: pl.DataFrame, touched: pl.DataFrame, regrouped: pl.DataFrame
-) -> Months:
-    """Every month that has another content now, with all its tables."""
-    gone = pl.concat([touched, worked["month"].select("activity_id")]).unique()
-    of_threads = pl.concat([gone, regrouped.select("activity_id")])
-    return monthly.rewritten(
-        kept.partitions if kept else None,
-        MONTHLY,
-        worked,
-        pl.concat([worked["month"], regrouped]).unique("activity_id"),
-        old.get_column("month").unique().to_list(),
-        {name: of_threads if name == "activity_thread" else gone for name in MONTHLY},
-    )

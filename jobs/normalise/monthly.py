@@ -10,6 +10,7 @@ import polars as pl
 
 from jobs.normalise import threads
 from jobs.normalise.activities import ACTIVITY, PARTICIPANT, PARTY, SUBJECT
+from jobs.normalise.shelf import Shelf
 
 OUTPUTS = {"activity": ACTIVITY, "activity_participant": PARTICIPANT, "activity_party": PARTY, "activity_thread": threads.THREAD,
            "activity_subject": SUBJECT}  # fmt: skip
@@ -22,15 +23,18 @@ SORT = {
 }
 """Row order of the published tables; those that are kept for the next run lie in order of `copy`."""
 
-Months = dict[str, dict[str, pl.DataFrame]]
+Months = dict[str, dict[str, pl.LazyFrame]]
+"""Tables by month and name; the frames may wait on disk."""
+Parts = dict[str, dict[str, list[pl.LazyFrame]]]
+"""The same, each table in pieces."""
 
 
 @dataclass(frozen=True)
 class Partitions:
-    """What lies by month: `scan(table, columns)` reads a table with its `month`, `load(month, table)` one month of it."""
+    """What lies by month: `scan(table, columns)` is a table with its `month`, `load(month, table)` reads one month of it."""
 
     months: list[str]
-    scan: Callable[[str, list[str]], pl.DataFrame]
+    scan: Callable[[str, list[str]], pl.LazyFrame]
     load: Callable[[str, str], pl.DataFrame]
 
 
@@ -39,41 +43,59 @@ def month_of(at: pl.Expr) -> pl.Expr:
     return at.dt.strftime("%Y-%m").fill_null("none").alias("month")
 
 
+def split(
+    worked: dict[str, pl.DataFrame], schemas: dict[str, dict[str, pl.DataType]], shelf: Shelf, into: Parts | None = None
+) -> Parts:
+    """Tables of activities, in their row order and with their month, cut by month and added to `into`."""
+    parts: Parts = {} if into is None else into
+    for name, schema in schemas.items():
+        cut = worked[name].select("month", *schema).partition_by("month", as_dict=True, include_key=False, maintain_order=True)
+        for (month,), frame in cut.items():
+            parts.setdefault(month, {}).setdefault(name, []).append(shelf.put(frame))
+    return parts
+
+
+def ordered(name: str, table: pl.DataFrame) -> pl.DataFrame:
+    """A table in its row order."""
+    return table.sort(SORT.get(name, ["copy"]), nulls_last=True)
+
+
 def rewritten(
     kept: Partitions | None,
     schemas: dict[str, dict[str, pl.DataType]],
-    worked: dict[str, pl.DataFrame],
-    months: pl.DataFrame,
+    parts: Parts,
     touched: list[str],
     gone: dict[str, pl.DataFrame],
+    shelf: Shelf,
 ) -> Months:
     """Every month that has another content now, with all its tables (`schemas`).
 
-    `worked`: rows of the activities that were worked out, all with activity_id; `months`: activity_id, month of these; `touched`:
-    further months that lose rows; `gone`: for each table the activity ids whose kept rows no longer stand.
+    `parts`: rows of the activities that were worked out, used up; `touched`: further months that lose rows; `gone`: for each table
+    the activity ids whose kept rows no longer stand.
     """
-    parts = {
-        name: worked[name].join(months, on="activity_id").partition_by("month", as_dict=True, include_key=False)
-        for name in schemas
-    }
     result: Months = {}
-    for month in sorted({*touched, *months.get_column("month").to_list()}):
+    for month in sorted({*touched, *parts}):
         result[month] = {}
+        of_month = parts.pop(month, {})
         for name, schema in schemas.items():
-            rows = [parts[name][month,]] if (month,) in parts[name] else []
+            rows = pl.collect_all(of_month.pop(name, []))
             if kept is not None and month in kept.months:
                 rows.append(kept.load(month, name).join(gone[name], on="activity_id", how="anti"))
-            table = pl.concat([pl.DataFrame(schema=schema), *(frame.select(schema.keys()) for frame in rows)])
-            result[month][name] = table.sort(SORT.get(name, ["copy"]), nulls_last=True)
+            if len(rows) != 1:
+                # The rows of one activity, or of one copy, are together in one of the pieces, and in order there.
+                every = pl.concat([pl.DataFrame(schema=schema), *rows])
+                rows = [every.sort(SORT.get(name, ["copy"])[0], maintain_order=True)]
+            result[month][name] = shelf.put(rows[0])
     return result
 
 
-def gathered(kept: Partitions | None, months: Months, table: str, columns: dict[str, pl.DataType]) -> pl.DataFrame:
-    """Some columns of a table as it is now: rewritten months (`months`) and those that stay."""
-    parts = [tables[table].select(columns.keys()) for tables in months.values()]
+def distinct(kept: Partitions | None, months: Months, table: str, column: str) -> pl.DataFrame:
+    """The values of a column as it is now: in rewritten months (`months`) and in those that stay."""
+    parts = [tables[table].select(column) for tables in months.values()]
     if kept is not None:
-        parts.append(kept.scan(table, list(columns)).filter(~pl.col("month").is_in(list(months))).select(columns.keys()))
-    return pl.concat([pl.DataFrame(schema=columns), *parts])
+        parts.append(kept.scan(table, [column]).filter(~pl.col("month").is_in(list(months))).select(column))
+    found = [part.unique().collect(engine="streaming") for part in parts]
+    return pl.concat([pl.DataFrame(schema={column: pl.String}), *found]).unique()
 
 
 def held(kept: Partitions | None, months: Months) -> pl.DataFrame:
@@ -82,7 +104,13 @@ def held(kept: Partitions | None, months: Months) -> pl.DataFrame:
     Returns stream, outcome (kept, ignored:opted_out), row_count: counted where the work ends, so that a copy that is lost on the way
     is missing in the sum.
     """
-    copies = gathered(kept, months, "copy", {"stream": pl.String, "is_out": pl.Boolean})
     outcome = pl.when("is_out").then(pl.lit("ignored:opted_out")).otherwise(pl.lit("kept")).alias("outcome")
-    counts = copies.group_by("stream", "is_out").agg(pl.len().cast(pl.Int64).alias("row_count"))
+    by = ["stream", "is_out"]
+    counted = pl.len().cast(pl.Int64).alias("row_count")
+    parts = [tables["copy"] for tables in months.values()]
+    if kept is not None:
+        parts.append(kept.scan("copy", by).filter(~pl.col("month").is_in(list(months))))
+    found = [part.group_by(by).agg(counted).collect(engine="streaming") for part in parts]
+    empty = pl.DataFrame(schema={"stream": pl.String, "is_out": pl.Boolean, "row_count": pl.Int64})
+    counts = pl.concat([empty, *found]).group_by(by).agg(pl.col("row_count").sum())
     return counts.select("stream", outcome, "row_count")

@@ -12,6 +12,7 @@ from jobs.normalise.calendars import Calendars
 from jobs.normalise.mail_update import People
 from jobs.normalise.monthly import OUTPUTS, Months, Partitions, month_of
 from jobs.normalise.replay import place
+from jobs.normalise.shelf import Shelf
 from jobs.privacy.opt_out import opted_out_activities
 
 COPY = {**meetings.COPY, "activity_id": pl.String, "is_out": pl.Boolean, "place": pl.UInt64, "signature": pl.UInt64}
@@ -50,7 +51,7 @@ class Facts:
 
 
 def update(
-    calendars: Calendars, facts: Facts, people: People, kept: Kept | None, moved: list[str], collect_subjects: bool
+    calendars: Calendars, facts: Facts, people: People, kept: Kept | None, moved: list[str], collect_subjects: bool, shelf: Shelf
 ) -> Updated:
     """Work out what changed. `moved`: users whose addresses are not what they were (N31, N34)."""
     old = _slim(kept)
@@ -101,14 +102,16 @@ def update(
     lost = pl.concat([members, replaced])
     gone = pl.concat([lost.select("activity_id"), months.select("activity_id")]).unique()
     touched = lost.get_column("month").unique().to_list()
-    result = monthly.rewritten(kept.partitions if kept else None, MONTHLY, worked, months, touched, dict.fromkeys(MONTHLY, gone))
+    placed = {name: monthly.ordered(name, frame.join(months, on="activity_id")) for name, frame in worked.items()}
+    parts = monthly.split(placed, MONTHLY, shelf)
+    result = monthly.rewritten(kept.partitions if kept else None, MONTHLY, parts, touched, dict.fromkeys(MONTHLY, gone), shelf)
     return Updated(result, max(first, (copies.get_column("copy").max() or 0) + 1), pl.concat(outcomes))
 
 
 def _slim(kept: Kept | None) -> pl.DataFrame:
     if kept is None:
         return pl.DataFrame(schema={**{name: COPY[name] for name in SLIM}, "month": pl.String})
-    return kept.partitions.scan("copy", SLIM)
+    return kept.partitions.scan("copy", SLIM).collect()
 
 
 def _signed(name: str, facts: Facts, party: pl.DataFrame) -> pl.DataFrame:

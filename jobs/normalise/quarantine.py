@@ -59,11 +59,17 @@ def conservation(rows: pl.DataFrame, last: pl.DataFrame, outcomes: pl.DataFrame)
     """What became of every row of a mail stream: stream, outcome, row_count.
 
     Outcomes: kept, superseded (a later row of the id), duplicate (the same, with equal content), removed, quarantined:<reason>,
-    ignored:<reason>. `rows`: raw rows; `last`: the rows that are the last of their id (place in the log and key columns);
-    `outcomes`: stream, user_id, record_id, outcome of those that are still there.
+    ignored:<reason>. `rows`: raw rows; `last`: the rows that are the last of their id (place in the log, key columns, `versions`);
+    `outcomes`: stream, user_id, record_id, outcome of every record.
     """
     place = ["stream", "round", "page", "row"]
-    records = rows.filter(pl.col("op") != "page").select(*place, "op", "record_id", "payload")
+    # Nearly every record has one row, whose fate is the record's; only those with more must be put in order.
+    again = last.filter(pl.col("versions") > 1).get_column("record_id")
+    is_again = pl.col("record_id").is_in(again.implode())
+    once, outcomes = outcomes.filter(~is_again), outcomes.filter(is_again)
+    last = last.filter(is_again)
+    records = rows.filter(pl.col("op").is_in(["remove", "reject"]) | ((pl.col("op") == "upsert") & is_again))
+    records = records.select(*place, "op", "record_id", "payload")
     ends = last.select(*place, pl.lit(True).alias("is_last")).unique(place)
     decided = last.join(outcomes, on=["stream", "record_id"], how="left").select(*place, "outcome").unique(place)
     following = pl.col("payload").shift(-1).backward_fill().over("stream", "record_id", order_by=["round", "page", "row"])
@@ -76,7 +82,7 @@ def conservation(rows: pl.DataFrame, last: pl.DataFrame, outcomes: pl.DataFrame)
         .then(pl.when(pl.col("is_equal").fill_null(False)).then(pl.lit("duplicate")).otherwise(pl.lit("superseded")))
         .otherwise(pl.col("outcome").fill_null("removed"))
     )  # fmt: skip
-    return counted(told, outcome)
+    return pl.concat([counted(once, pl.col("outcome")), counted(told, outcome)])
 
 
 def passed(rows: pl.DataFrame, before: pl.DataFrame, key: list[str]) -> pl.DataFrame:

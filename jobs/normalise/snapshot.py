@@ -106,14 +106,14 @@ class Lake:
         return kept, state["files"]
 
     def _partitions(self, kind: str, months: dict[str, dict[str, str]]) -> Partitions:
-        def scan(table: str, columns: list[str]) -> pl.DataFrame:
+        def scan(table: str, columns: list[str]) -> pl.LazyFrame:
             parts = [
                 pl.scan_parquet(self.root / paths[table], hive_partitioning=False).select(*columns, pl.lit(month).alias("month"))
                 for month, paths in months.items()
             ]
             schema = MONTHLY[kind][table]
             empty = pl.LazyFrame(schema={**{name: schema[name] for name in columns}, "month": pl.String})
-            return pl.concat([empty, *parts]).collect()
+            return pl.concat([empty, *parts])
 
         def load(month: str, table: str) -> pl.DataFrame:
             return pl.read_parquet(self.root / months[month][table], hive_partitioning=False)
@@ -173,11 +173,13 @@ class Lake:
         """Files of mail, or of the other activities, by month and table."""
         months: dict[str, dict[str, str]] = dict(before["months"][kind]) if before else {}
         for month, frames in changed.items():
-            if frames["copy"].is_empty():
+            if frames["copy"].select(pl.len()).collect().item() == 0:
                 months.pop(month, None)
                 continue
             months[month] = {
-                name: self._content(f"{name}/month={month}" if name in OUTPUTS else f"state/{kind}/{name}/month={month}", frame)
+                name: self._content(
+                    f"{name}/month={month}" if name in OUTPUTS else f"state/{kind}/{name}/month={month}", frame.collect()
+                )
                 for name, frame in frames.items()
             }
         return dict(sorted(months.items()))

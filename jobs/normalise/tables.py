@@ -9,6 +9,7 @@ from jobs.normalise import activities, calendars, crm, folders, mail_update, mon
 from jobs.normalise.calendars import Calendars, NewEvents
 from jobs.normalise.mail_update import MailRules, NewMail, People
 from jobs.normalise.monthly import Partitions
+from jobs.normalise.shelf import Shelf
 from jobs.privacy.opt_out import OptOut, with_people
 
 RECORD_ADDRESS = {"record_type": pl.String, "record_id": pl.String, "address": pl.String, "position": pl.Int32}
@@ -76,8 +77,12 @@ class Normalised:
     internal_domains: list[str]
 
 
-def normalised(raw: Raw, rules: Rules, kept: Kept | None = None) -> Normalised:
-    """All tables of the normalised lake; the order of rows in `raw` changes nothing, nor does what an earlier run has `kept`."""
+def normalised(raw: Raw, rules: Rules, kept: Kept | None = None, shelf: Shelf | None = None) -> Normalised:
+    """All tables of the normalised lake; the order of rows in `raw` changes nothing, nor does what an earlier run has `kept`.
+
+    What is too much for memory waits on `shelf`, the months of the result too.
+    """
+    shelf = shelf or Shelf()
     dataverse = raw.dataverse(kept is not None)
     read = crm.read_tables(dataverse, kept.records if kept else None, {"opportunity": rules.extra_columns}, _flags(rules))
     crm_tables = read.tables
@@ -94,13 +99,13 @@ def normalised(raw: Raw, rules: Rules, kept: Kept | None = None) -> Normalised:
     before = kept if kept is not None and kept.mail.opt_out == opt_out else None
     mail_before = before.mail if before is not None and not rules.drop_deleted_mail else None
     mail_rules = MailRules(rules.hash_key, rules.copy_tolerance_seconds, rules.drop_deleted_mail, rules.collect_subjects)
-    mails = mail_update.update(raw.mail(mail_before is not None), mail_before, known, mail_rules)
+    mails = mail_update.update(raw.mail(mail_before is not None), mail_before, known, mail_rules, shelf)
     new_events = raw.calendars(before is not None)
     events = calendars.update(new_events, before.calendars if before else None, sorted(opt_out.ids))
     moved = mail_update.changed_users(before.mail, known) if before else []
     facts = other_update.Facts(crm_tables, first)
     others_before = before.others if before else None
-    others = other_update.update(events, facts, known, others_before, moved, rules.collect_subjects)
+    others = other_update.update(events, facts, known, others_before, moved, rules.collect_subjects, shelf)
 
     outcomes = pl.concat([mails.outcomes, others.outcomes]).filter(pl.col("outcome") != "kept")
     crm_passed = quarantine.summed([read.passed, *([kept.crm_passed] if kept else [])])
@@ -114,9 +119,8 @@ def normalised(raw: Raw, rules: Rules, kept: Kept | None = None) -> Normalised:
     mail_kept = mail_before.partitions if mail_before else None
     others_kept = others_before.partitions if others_before else None
     domains = people.internal_domains(rules.internal_domains, crm_tables["systemuser"], users)
-    column = {"address": pl.String()}
     addresses = [
-        monthly.gathered(part, update.months, "activity_participant", column).unique()
+        monthly.distinct(part, update.months, "activity_participant", "address")
         for part, update in ((mail_kept, mails), (others_kept, others))
     ]
     person, finding = people.person_addresses(pl.concat(addresses), records, crm_tables, users, domains)

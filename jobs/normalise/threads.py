@@ -20,23 +20,29 @@ def nodes(copies: pl.DataFrame, links: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([ids, conversations]).unique()
 
 
+def thread_ids(ids: pl.Series, tied: pl.DataFrame) -> pl.Series:
+    """For each email (`ids`: its activity_id, each once) the smallest activity_id of the emails connected with it.
+
+    `tied`: email (place in `ids`), node.
+    """
+    ordered = tied.sort("node")
+    email, node = ordered.get_column("email").to_numpy(), ordered.get_column("node").to_numpy()
+    # Emails that share a node follow each other here, and a chain connects them.
+    is_chained = (node[1:] == node[:-1]) & (email[1:] != email[:-1])
+    left, right = email[:-1][is_chained], email[1:][is_chained]
+    graph = coo_array((np.ones(len(left), dtype=np.int8), (left, right)), shape=(len(ids), len(ids)))
+    _, label = connected_components(graph, directed=False)
+    falling = ids.arg_sort(descending=True).to_numpy()
+    smallest = np.empty(len(ids), dtype=np.uint32)
+    # The last one written to a label is the smallest.
+    smallest[label[falling]] = falling
+    return ids.gather(smallest[label]).alias("thread_id")
+
+
 def threads(activity_ids: pl.Series, tied: pl.DataFrame) -> pl.DataFrame:
     """Every email and the smallest activity_id of the emails connected with it: activity_id, thread_id.
 
     `tied`: activity_id, node.
     """
-    emails = activity_ids.unique().sort()
-    if emails.is_empty():
-        return pl.DataFrame(schema=THREAD)
-    numbers = pl.DataFrame({"activity_id": emails, "email": np.arange(len(emails), dtype=np.int64)})
-    tied = tied.join(numbers, on="activity_id")
-    nodes = tied.select("node").unique().with_row_index("place", offset=len(emails))
-    tied = tied.join(nodes, on="node")
-    size = len(emails) + nodes.height
-    left, right = tied.get_column("email").to_numpy(), tied.get_column("place").to_numpy()
-    graph = coo_array((np.ones(len(left), dtype=np.int8), (left, right)), shape=(size, size))
-    _, label = connected_components(graph, directed=False)
-    label = label[: len(emails)]
-    # Emails are sorted, so the first of a label has its smallest activity_id.
-    _, first, place = np.unique(label, return_index=True, return_inverse=True)
-    return pl.DataFrame({"activity_id": emails, "thread_id": emails.gather(first[place])})
+    emails = activity_ids.unique().to_frame("activity_id").with_row_index("email")
+    return emails.select("activity_id", thread_ids(emails.get_column("activity_id"), tied.join(emails, on="activity_id")))

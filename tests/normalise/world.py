@@ -214,7 +214,7 @@ class World:
         def of(kind: str) -> pl.DataFrame:
             return frame.filter(pl.col("source") == "graph", pl.col("stream").str.split("/").list.first() == kind)
 
-        mail = NewMail(lambda: [of("messages")], of("messageHeaders"), lambda kind, users: frame.clear())
+        mail = NewMail(lambda: [(of("messages"), of("messageHeaders"))], frame.height, lambda kind, users: frame.clear())
         dataverse = frame.filter(pl.col("source") == "dataverse")
         calendars = NewEvents(of("calendarView"), lambda users: frame.clear())
         return Raw(
@@ -233,7 +233,7 @@ class World:
         result = self.normalised(**rules)
         months = [*result.mail.months.values(), *result.others.months.values()]
         parts = {
-            name: pl.concat([pl.DataFrame(schema=schema), *(tables[name] for tables in months if name in tables)])
+            name: pl.concat([pl.DataFrame(schema=schema), *(tables[name].collect() for tables in months if name in tables)])
             for name, schema in OUTPUTS.items()
         }
         return Tables(result.whole | parts)
