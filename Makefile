@@ -26,8 +26,8 @@ setup: $(STAMP) ## install the locked environment
 demo: $(STAMP) ## the main job on a fictitious company: sources to published marts
 	@.venv/bin/rapport demo
 
-test: $(STAMP) ## all tests but the long drills
-	@.venv/bin/python -m pytest
+test: $(STAMP) ## all tests but the long drills, a file at a time on each of two processors
+	@.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-long: $(STAMP) ## the drills that take minutes
 	@.venv/bin/python -m pytest -m long
