@@ -46,6 +46,15 @@
     {%- endif -%}
 {%- endmacro %}
 
+{# What the `touched` models hold when a run builds from nothing: no row. #}
+{% macro nothing_touched(columns) -%}
+select
+    {% for column in columns -%}
+    cast(null as string) as {{ column }}{{ ',' if not loop.last }}
+    {% endfor -%}
+where false
+{%- endmacro %}
+
 {# Rows of a model that came, went or changed since the build before, as they were and as they are, in some of its columns. #}
 {% macro changed_rows(model, columns) -%}
     {%- set now, before = ref(model), source('previous', model) -%}

@@ -64,7 +64,7 @@ def update(
             old.filter(~is_crm & pl.col("place").is_in(calendars.touched.implode())),
         ]
     )
-    fresh = {name: _anew(facts.tables[name], same, signed) for name in TYPES}
+    fresh = {name: _anew(facts.tables[name], same) for name in TYPES}
     of_crm = meetings.dataverse_copies(fresh["appointment"], people.party)
     first = kept.next_copy if kept is not None else 0
     met = meetings.together([calendars.copies, of_crm])
@@ -128,7 +128,7 @@ def _place_of(table: pl.DataFrame, key: str) -> pl.Series:
     return place(table.select(pl.lit(None, pl.String).alias("user_id"), pl.col(key).alias("record_id")))
 
 
-def _anew(table: pl.DataFrame, same: pl.DataFrame, signed: pl.DataFrame) -> pl.DataFrame:
+def _anew(table: pl.DataFrame, same: pl.DataFrame) -> pl.DataFrame:
     """Records that are not behind an activity as they were."""
     return table.filter(~_place_of(table, "activityid").is_in(same.get_column("place").implode()))
 

@@ -8,8 +8,7 @@ no rebuild is held back.
 """
 
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,9 @@ import duckdb
 import orjson
 import polars as pl
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
 
-from jobs.errors import RapportError
 from jobs.extract.log import SCHEMA, StreamLog, raw_root, stream_files, stream_folder, stream_folders, stream_name, write_durably
+from jobs.normalise.job import normalising
 from jobs.privacy.person import CRM_ACTIVITIES, GRAPH_ACTIVITIES, LINKS, OF_MAILBOX, Person, speaking_rows
 from jobs.publish import files, history
 from jobs.publish.catalogue import Mart, quote
@@ -177,22 +175,10 @@ def _erase_mailboxes(home: Path, person: Person) -> int:
     return gone
 
 
-@contextmanager
-def _quiet_lake(home: Path) -> Iterator[None]:
-    """Hold the lock of normalising."""
-    root = home / "lake" / "normalised"
-    root.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(root / ".lock", timeout=0):
-            yield
-    except Timeout:
-        raise RapportError(f"another run is normalising in {home}: wait for it to end, then start again") from None
-
-
 def erase_derived(home: Path, person: Person, marts: dict[str, Mart]) -> int:
     """Remove what is computed anew (normalised lake, warehouse, gate evidence), and a person's rows of the history; returns how many."""
-    with _quiet_lake(home):
-        for part in (home / "lake" / "normalised").glob("[!.]*"):
+    with normalising(home) as lake:
+        for part in lake.glob("[!.]*"):
             shutil.rmtree(part) if part.is_dir() else part.unlink()
     with publish_lock(home):
         discard_held(home)

@@ -1,6 +1,5 @@
 """Compaction: fewer files, the same log, whenever it dies."""
 
-import os
 import shutil
 
 import pytest
@@ -9,7 +8,7 @@ from jobs.extract import compact as compaction
 from jobs.extract import log
 from jobs.extract.compact import compact
 from jobs.extract.log import read_state, stream_files, stream_folder
-from tests.extract.test_recovery import Crash
+from tests.extract.test_recovery import Crash, dying_at_file_operation
 from tests.extract.world import World, account, assert_holds_the_tenant, guid
 
 
@@ -46,26 +45,13 @@ def test_compaction_merges_files_and_changes_no_row(world):
 @pytest.mark.parametrize("step", range(1, 22))
 def test_compaction_that_dies_leaves_every_row_once(world, monkeypatch, step):
     folder = stream_folder(world.home, "dataverse", "accounts")
-    rows, left = world.rows("accounts"), step
-
-    def dying(real):
-        def wrapped(*args, **kwargs):
-            nonlocal left
-            left -= 1
-            if left == 0:
-                raise Crash
-            return real(*args, **kwargs)
-
-        return wrapped
-
-    with monkeypatch.context() as patched:
-        for name in ("replace", "fsync", "unlink"):
-            patched.setattr(os, name, dying(getattr(os, name)))
-        patched.setattr(compaction, "write_durably", dying(log.write_durably))
+    rows = world.rows("accounts")
+    with dying_at_file_operation(monkeypatch, step) as (countdown, patched):
+        patched.setattr(compaction, "write_durably", countdown.over(log.write_durably))
         try:
             compact(world.home, "maintenance")
         except Crash:
-            assert left == 0
+            assert countdown.left == 0
     world.crm("contacts")
     with log.StreamLog(world.home, "dataverse", "accounts", "run").locked():
         pass

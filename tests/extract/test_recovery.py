@@ -6,6 +6,8 @@ import random
 import signal
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -49,6 +51,32 @@ HEALED = ["moved_away_and_back", "forbidden", "not_found", "read_basic", "sent_w
 
 class Crash(BaseException):
     """The process dies here."""
+
+
+class Countdown:
+    """Dies at the nth of the calls that it wraps, before that call does anything."""
+
+    def __init__(self, calls: int) -> None:
+        self.left = calls
+
+    def over(self, real: Any) -> Any:
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            self.left -= 1
+            if self.left == 0:
+                raise Crash
+            return real(*args, **kwargs)
+
+        return wrapped
+
+
+@contextmanager
+def dying_at_file_operation(monkeypatch: pytest.MonkeyPatch, number: int) -> Iterator[tuple[Countdown, pytest.MonkeyPatch]]:
+    """Renaming, syncing and removing files counts down; the patch that lasts as long is there for more."""
+    countdown = Countdown(number)
+    with monkeypatch.context() as patched:
+        for name in ("replace", "fsync", "unlink"):
+            patched.setattr(os, name, countdown.over(getattr(os, name)))
+        yield countdown, patched
 
 
 class Crasher:

@@ -1,7 +1,6 @@
 """Maintenance of the raw log changes no result, whatever else is running."""
 
 import json
-import os
 import shutil
 
 import pytest
@@ -12,7 +11,7 @@ from jobs.extract import compact, log
 from jobs.extract.log import StreamLog, stream_folder
 from jobs.extract.retention import drop_replaced, maintain
 from jobs.normalise.job import normalise
-from tests.extract.test_recovery import Crash
+from tests.extract.test_recovery import Crash, dying_at_file_operation
 from tests.extract.world import UNA, World, account, assert_holds_the_tenant, guid, mailbox, message
 
 
@@ -76,23 +75,9 @@ def test_everything_stays_on_request(world):
 
 @pytest.mark.parametrize("step", range(1, 40, 9))
 def test_maintenance_that_dies_changes_no_result(world, monkeypatch, step):
-    before, left = normalised(world), step
-
-    def dying(real):
-        def wrapped(*args, **kwargs):
-            nonlocal left
-            left -= 1
-            if left == 0:
-                raise Crash
-            return real(*args, **kwargs)
-
-        return wrapped
-
-    with monkeypatch.context() as patched:
-        for name in ("replace", "fsync", "unlink"):
-            patched.setattr(os, name, dying(getattr(os, name)))
-        with pytest.raises(Crash):
-            maintain(world.settings, "maintenance", world.clock.at)
+    before = normalised(world)
+    with dying_at_file_operation(monkeypatch, step), pytest.raises(Crash):
+        maintain(world.settings, "maintenance", world.clock.at)
     assert normalised(world) == before
     maintain(world.settings, "maintenance", world.clock.at)
     assert normalised(world) == before

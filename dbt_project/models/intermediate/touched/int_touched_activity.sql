@@ -1,7 +1,6 @@
 -- Activities that an update works out anew: changed in the lake, of a status that as-of may have moved on, or naming somebody touched.
 {% if execute and not is_update() -%}
-select cast(null as string) as activity_id
-where false
+{{ nothing_touched(['activity_id']) }}
 {%- else -%}
 {% set base_as_of = instant_literal(var('base_as_of')) if execute else as_of() -%}
 with activity as (

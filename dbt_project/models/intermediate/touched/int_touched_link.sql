@@ -1,9 +1,6 @@
 -- Records that touched activities linked to in the build before.
 {% if execute and not is_update() -%}
-select
-    cast(null as string) as record_type,
-    cast(null as string) as record_id
-where false
+{{ nothing_touched(['record_type', 'record_id']) }}
 {%- else -%}
 select distinct
     link.record_type,

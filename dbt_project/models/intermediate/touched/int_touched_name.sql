@@ -1,7 +1,6 @@
 -- Ids and addresses that stand for somebody else than in the build before, or for the people of a touched record.
 {% if execute and not is_update() -%}
-select cast(null as string) as name
-where false
+{{ nothing_touched(['name']) }}
 {%- else -%}
 with master as (
     select * from {{ ref('int_master') }}

@@ -1,9 +1,6 @@
 -- The people of touched records, as they were and as they are; the records themselves where they are people.
 {% if execute and not is_update() -%}
-select
-    cast(null as string) as party_type,
-    cast(null as string) as party_id
-where false
+{{ nothing_touched(['party_type', 'party_id']) }}
 {%- else -%}
 with customer as (
     select

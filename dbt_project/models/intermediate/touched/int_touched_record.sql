@@ -9,10 +9,7 @@
     'int_opportunity_customer': ['opportunity_id', 'party_type', 'party_id'],
 } -%}
 {% if execute and not is_update() -%}
-select
-    cast(null as string) as record_type,
-    cast(null as string) as record_id
-where false
+{{ nothing_touched(['record_type', 'record_id']) }}
 {%- else -%}
 with changed as (
     {% for model, columns in facts.items() -%}

@@ -1,9 +1,6 @@
 -- Records that a touched activity links to, or did.
 {% if execute and not is_update() -%}
-select
-    cast(null as string) as record_type,
-    cast(null as string) as record_id
-where false
+{{ nothing_touched(['record_type', 'record_id']) }}
 {%- else -%}
 select
     record_type,

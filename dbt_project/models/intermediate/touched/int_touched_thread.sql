@@ -1,7 +1,6 @@
 -- Threads of touched activities, as they were and as they are.
 {% if execute and not is_update() -%}
-select cast(null as string) as thread_id
-where false
+{{ nothing_touched(['thread_id']) }}
 {%- else -%}
 select activity.thread_id
 from {{ source('kept', 'int_activity') }} as activity
