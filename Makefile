@@ -34,7 +34,7 @@ test-long: $(STAMP) ## the drills that take minutes
 
 lint: $(STAMP) ## ruff and sqlfluff
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
-	@.venv/bin/sqlfluff lint dbt_project/models --quiet
+	@mkdir -p var && RAPPORT_CANDIDATE="$(CURDIR)/var/dev.duckdb" .venv/bin/sqlfluff lint dbt_project/models --quiet
 
 DBT = mkdir -p var && RAPPORT_CANDIDATE=var/dev.duckdb .venv/bin/dbt
 DEV = --quiet --target dev --project-dir dbt_project --profiles-dir dbt_project
