@@ -5,6 +5,7 @@ scheduler would adopt runs that it finds in its own.
 """
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from jobs import progress
 from jobs.errors import RapportError
 from jobs.settings import PROJECT_ROOT
 
+IN_PROCESS = "airflow-inprocess"
 POOLS = {
     "graph": (4, "mailbox groups read from Microsoft Graph at a time"),
     "warehouse": (1, "one writer of the candidate warehouse"),
@@ -106,13 +108,9 @@ def output_to(log_file: Path) -> Iterator[TextIO]:
             os.close(errors)
 
 
-def run_dags(
-    dag_ids: list[str], home: Path, *, conf: dict[str, dict[str, Any]] | None = None, log_file: Path | None = None
-) -> None:
-    """Run DAGs one after the other in this process; the first failure ends it.
-
-    `conf` gives parameters by DAG. Raises `RunFailed`, or `RapportError` when another run holds the home.
-    """
+@contextmanager
+def _run_lock(home: Path) -> Iterator[None]:
+    """Hold the lock of in-process runs; raises `RapportError` when another has it."""
     try:
         home.mkdir(parents=True, exist_ok=True)
         lock = FileLock(home / "run.lock", timeout=0)
@@ -122,7 +120,25 @@ def run_dags(
     except OSError as error:
         raise RapportError(f"cannot write to {home}: {error.strerror}; set RAPPORT_HOME to a folder that is yours") from None
     with lock:
-        os.environ.update(airflow_environment(home, "airflow-inprocess"))
+        yield
+
+
+def forget_runs(home: Path) -> None:
+    """Remove what in-process runs leave: their metadata database, in which tasks tell each other mailboxes, and their log."""
+    with _run_lock(home):
+        for folder in (IN_PROCESS, "logs"):
+            shutil.rmtree(home / folder, ignore_errors=True)
+
+
+def run_dags(
+    dag_ids: list[str], home: Path, *, conf: dict[str, dict[str, Any]] | None = None, log_file: Path | None = None
+) -> None:
+    """Run DAGs one after the other in this process; the first failure ends it.
+
+    `conf` gives parameters by DAG. Raises `RunFailed`, or `RapportError` when another run holds the home.
+    """
+    with _run_lock(home):
+        os.environ.update(airflow_environment(home, IN_PROCESS))
         os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "WARNING")
         with output_to(log_file or home / "logs" / "run.log") as terminal:
             display = Display(terminal)

@@ -135,6 +135,7 @@ def _context(run: Run, settings: Settings) -> Any:
     marks = watermarks(settings.home)
     parked = [m for m in marks if m.get("parked_reason")]
     published = runs.published_manifest(settings.home)
+    is_erasure = erasing(settings.home).exists()
     return RunContext(
         run_id=run["run_id"],
         as_of=runs.parse_instant(run["as_of"]),
@@ -148,7 +149,8 @@ def _context(run: Run, settings: Settings) -> Any:
         history_start=run["history_start"],
         replayed=settings.replayed_tenant,
         is_backfill=run["is_backfill"],
-        never_held=erasing(settings.home).exists() or (published is not None and published["opt_out"] != run["opt_out"]),
+        never_held=is_erasure or (published is not None and published["opt_out"] != run["opt_out"]),
+        is_erasure=is_erasure,
         opt_out=run["opt_out"],
         stages=run["stages"],
     )

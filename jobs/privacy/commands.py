@@ -30,7 +30,7 @@ def export(file: Path) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def forget(file: Path, reference: str, yes: bool) -> None:
     """Erase the person whom FILE names from every layer, then rebuild and publish. It cannot be undone."""
-    from jobs.orchestrate import run_dags
+    from jobs.orchestrate import forget_runs, run_dags
     from jobs.privacy.erasure import erase
     from jobs.privacy.person import read_person
     from jobs.publish.catalogue import read_catalogue
@@ -42,10 +42,15 @@ def forget(file: Path, reference: str, yes: bool) -> None:
     if not yes:
         click.confirm(f"erase {len(person.ids)} ids and {len(person.addresses)} addresses from {home}", abort=True)
     marts = read_catalogue(settings.dbt_project_dir / "models" / "marts")
-    receipt = erase(home, person, marts, reference, lambda: run_dags(["relationship_kpis"], home), clock.now)
-    with opened_targets(settings) as targets:
-        for target in targets:
-            target.prune(1)
+
+    def republish() -> None:
+        forget_runs(home)
+        run_dags(["relationship_kpis"], home)
+        with opened_targets(settings) as targets:
+            for target in targets:
+                target.forget_past()
+
+    receipt = erase(home, person, marts, reference, republish, clock.now)
     click.echo(json.dumps(receipt))
 
 

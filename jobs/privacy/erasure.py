@@ -18,6 +18,7 @@ import orjson
 import polars as pl
 import pyarrow.parquet as pq
 
+from jobs.errors import RapportError
 from jobs.extract.log import SCHEMA, StreamLog, raw_root, stream_files, stream_folder, stream_folders, stream_name, write_durably
 from jobs.normalise.job import normalising
 from jobs.privacy.person import CRM_ACTIVITIES, GRAPH_ACTIVITIES, LINKS, OF_MAILBOX, Person, speaking_rows
@@ -43,14 +44,20 @@ def erase(
 ) -> dict[str, Any]:
     """Erase a person from raw log, normalised lake, warehouse, history, gate evidence and every version; gives the receipt.
 
-    `rebuild` runs the DAG that publishes from what is left; older versions go once that has been done. `reference` is kept.
-    Raises RapportError while another run uses a layer.
+    `rebuild` publishes from what is left, in every target; older versions go once that has been done. `reference` is kept.
+    Raises RapportError while another run uses a layer, and when the rebuild published nothing.
     """
     person, activities = _begin(home, person)
     counts = {"raw_rows": erase_raw(home, person, activities), "history_rows": erase_derived(home, person, marts)}
+    store = Published(home)
+    before = len(store.log())
     rebuild()
+    if not {"publish", "repoint", "unchanged"} & {entry["action"] for entry in store.log()[before:]}:
+        raise RapportError(
+            "erasure: the rebuild published nothing, readers still see the person: is RAPPORT_AS_OF before the published as-of? "
+            "Mend it and run `rapport forget` again"
+        )
     with publish_lock(home):
-        store = Published(home)
         counts["versions"] = len(store.prune(0))
         receipt = {"at": now().isoformat(), "reference": reference, "version": store.current_name(), **counts}
         files.append_line(receipts(home), receipt)

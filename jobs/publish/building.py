@@ -19,7 +19,7 @@ from jobs.settings import Settings
 
 FROM_CONTEXT = (
     "as_of_date", "run_id", "contract_version", "tier", "completeness", "parked", "history_start", "reporting_timezone",
-    "snapshot_id", "watermarks", "opt_out",
+    "snapshot_id", "opt_out",
 )  # fmt: skip
 
 
@@ -91,6 +91,7 @@ def seal(
         "published_at": at.isoformat(),
         "content_hash": digest,
         **{k: stored[k] for k in FROM_CONTEXT},
+        "watermarks": context.source_watermarks(),
         "checks": {"passed": verdict.passed, "warn": verdict.count("warn"), "hold": verdict.count("hold")},
         "marts": entries,
         "records": {},
@@ -98,7 +99,7 @@ def seal(
     }
     steps("write records")
     contents = {
-        "publication": records.publication_rows(store.versions(), manifest),
+        "publication": records.publication_rows([] if context.is_erasure else store.versions(), manifest),
         "run_stage": records.stage_rows(context),
         "quality_result": verdict.rows(),
     }

@@ -209,22 +209,25 @@ class Postgres:
             _run(con, f"GRANT SELECT ON {name} TO {quote(self.role)}")
         _run(con, f"COMMENT ON VIEW {name} IS {literal(table.description)}")
 
-    def prune(self, keep: int = KEPT_SCHEMAS) -> None:
-        """Drop all but the schema that `kpi` shows and the newest others up to `keep` in all; one that readers still hold stays for now."""
+    def prune(self) -> None:
+        """Drop all but the schema that `kpi` shows and the newest other; one that readers still hold stays for now."""
         with self._session() as con:
-            loaded = _schemas(con)
-            shown = _shown(con)
-            others = sorted((n for n in loaded if n != shown and loaded[n]), reverse=True)
-            con.commit()
-            for number in set(loaded) - {shown, *others[: keep - 1]}:
-                try:
-                    _run(con, f"SET LOCAL lock_timeout = {LOCK_WAIT_MS}")
-                    _drop(con, number)
-                    con.commit()
-                except adbc.Error as error:
-                    con.rollback()
-                    if getattr(error, "sqlstate", None) not in RETRIED:
-                        raise
+            for number in _others(con)[KEPT_SCHEMAS - 1 :]:
+                _dropped(con, number)
+
+    def forget_past(self) -> None:
+        """Leave nothing of any version but the one that `kpi` shows; readers are waited for as by a switch.
+
+        The log keeps what was switched when, without the streams of then, whose names tell mailboxes.
+        """
+        deadline = clock.monotonic() + self.switch_seconds
+        with self._session() as con:
+            for number in _others(con):
+                while not _dropped(con, number):
+                    self._wait(deadline, f"held {_tables(number, False)}, which is to be dropped,", _holders(con))
+            if (shown := _shown(con)) is not None:
+                version = literal(_schemas(con)[shown])
+                _run(con, f"UPDATE {LOG} SET source_watermarks = '{{}}', parked_streams = '[]' WHERE version <> {version}")
 
 
 _TYPES = {
@@ -328,7 +331,8 @@ def _holders(con: adbc.Connection) -> str:
         con,
         "SELECT DISTINCT a.usename::text, a.pid, a.application_name FROM pg_locks l JOIN pg_class c ON c.oid = l.relation "
         "JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_stat_activity a ON a.pid = l.pid "
-        f"WHERE n.nspname IN ('{SCHEMA}', '{RESTRICTED}') AND l.granted AND a.pid <> pg_backend_pid()",
+        f"WHERE (n.nspname IN ('{SCHEMA}', '{RESTRICTED}') OR n.nspname ~ '^kpi_(restricted_)?v[0-9]+$') "
+        "AND l.granted AND a.pid <> pg_backend_pid()",
     )
     return ", ".join(_who(*reader) for reader in found) or "gone by now"
 
@@ -350,6 +354,27 @@ def _lock(con: adbc.Connection, relations: list[str]) -> str | None:
                 raise
             return relation
     return None
+
+
+def _others(con: adbc.Connection) -> list[int]:
+    """The numbers of all schemas but the one that `kpi` shows, finished ones first and newest first."""
+    loaded, shown = _schemas(con), _shown(con)
+    con.commit()
+    return sorted(set(loaded) - {shown}, key=lambda n: (loaded[n] is None, -n))
+
+
+def _dropped(con: adbc.Connection, number: int) -> bool:
+    """Drop a version's schemas unless readers hold them."""
+    try:
+        _run(con, f"SET LOCAL lock_timeout = {LOCK_WAIT_MS}")
+        _drop(con, number)
+        con.commit()
+        return True
+    except adbc.Error as error:
+        con.rollback()
+        if getattr(error, "sqlstate", None) not in RETRIED:
+            raise
+        return False
 
 
 def _drop(con: adbc.Connection, number: int) -> None:

@@ -42,7 +42,7 @@ PUBLICATION = _table(
     ("history_start", D, True, "Day before which mail was not loaded; null when mail was loaded whole."),
     ("reporting_timezone", T, False, "IANA zone of reporting days."),
     ("row_counts", T, False, "JSON object: mart to number of rows."),
-    ("source_watermarks", T, False, "JSON object: source and stream to the start of its last complete round."),
+    ("source_watermarks", T, False, "JSON object: source and kind of stream to the earliest start of a last complete round."),
     ("checks_passed_count", I, False, "Checks of the gate that passed."),
     ("checks_warned_count", I, False, "Checks that failed and only warn."),
     ("checks_held_count", I, False, "Checks that held the version back until it was released."),

@@ -156,6 +156,12 @@ def test_a_rebuild_that_fails_leaves_the_mark(home):
     assert_erased(home)
 
 
+def test_a_rebuild_that_publishes_nothing_is_no_erasure(home):
+    with pytest.raises(RapportError, match="published nothing, readers still see the person"):
+        erased(home, lambda: jobs.normalise.run(home, settings(home), "r3"))
+    assert erasing(home).exists() and len(Published(home).versions()) == 2 and not receipts(home).exists()
+
+
 def test_a_colleague_goes_with_the_mailbox(home):
     (home / "person.csv").write_text(f"kind,value\nuser,{guid('bo')}\n")
     erased(home)

@@ -166,6 +166,26 @@ def test_a_reader_who_holds_a_view_is_waited_for_and_named(tmp_path, postgres):
     assert publish_one(tmp_path, postgres, "r3", sent=3).status == "published"
 
 
+def test_forgetting_the_past_leaves_the_version_shown_and_waits_for_readers(tmp_path, postgres):
+    mailbox = {"source": "graph", "stream": "messages/u1/f1", "last_complete_round_started_at": DAY, "parked_reason": "403"}
+    for n, parked in ((1, [mailbox]), (2, [])):
+        run = context(f"r{n}", parked=parked)
+        path = checked(tmp_path, run, candidate(tmp_path, run, sent=n))
+        publish(path, tmp_path, run, settings(tmp_path, postgres_dsn=postgres))
+    log = "SELECT parked_streams FROM kpi.publication ORDER BY position"
+    assert "messages/u1" in str(ask(postgres, log))
+    target = Postgres(postgres, READER, 0.5)
+    with adbc.connect(postgres) as con, con.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM kpi_v1.kpi_contact")
+        cursor.fetchall()
+        with pytest.raises(PostgresError, match=r"held kpi_v1, which is to be dropped.*rapport \(pid"):
+            target.forget_past()
+    target.forget_past()
+    assert ask(postgres, "SELECT nspname::text FROM pg_namespace WHERE nspname ~ '^kpi_v'") == [("kpi_v2",)]
+    assert ask(postgres, log, READER) == [("[]",), ("[]",)]
+    assert ask(postgres, "SELECT max(emails_sent) FROM kpi.kpi_contact", READER) == [(2,)]
+
+
 TABLES = ("kpi_contact", "kpi_account", "kpi_history")
 LATEST = "SELECT version FROM kpi.publication ORDER BY position DESC LIMIT 1"
 SINGLE = f"""

@@ -33,6 +33,19 @@ def test_a_version_holds_what_the_manifest_says(tmp_path):
     assert not (tmp_path / "warehouse" / "candidates" / "r1.duckdb").exists()
 
 
+def test_source_watermarks_are_told_by_kind_of_stream_and_an_erasure_tells_of_no_older_version(tmp_path):
+    publish_one(tmp_path, "r1")
+    read_at = {"messages/u1/f1": 3, "messages/u2/f1": 2, "messages/u3/f1": 1, "users": 4}
+    marks = [
+        {"source": "graph", "stream": s, "last_complete_round_started_at": DAY + timedelta(hours=h), "parked_reason": "403" if h == 1 else None}
+        for s, h in read_at.items()
+    ]  # fmt: skip
+    run = context("r2", watermarks=marks, is_erasure=True)
+    publish(checked(tmp_path, run, candidate(tmp_path, run, sent=2)), tmp_path, run, settings(tmp_path))
+    ((told,),) = read(tmp_path, "SELECT source_watermarks FROM publication")
+    assert json.loads(told) == {"graph/messages": "2026-07-06T02:00:00Z", "graph/users": "2026-07-06T04:00:00Z"}
+
+
 def test_restricted_tables_are_apart_and_closed(tmp_path):
     publish_one(tmp_path, "r1")
     folder = Published(tmp_path).current().folder
