@@ -55,3 +55,14 @@ def test_rows_name_the_as_of(con, sample):
         if node["schema"] == "main" and "as_of" in node.get("columns", {}):
             values = con.execute(f"select distinct as_of from {node['name']}").fetchall()
             assert [v.isoformat() for (v,) in values] == ["2026-07-06T00:00:00+00:00"], node["name"]
+
+
+def test_rows_are_matched_by_hash(con, sample):
+    plans = {
+        node["name"]: con.execute(f"explain {node['compiled_code']}").fetchone()[1]
+        for node in sample.manifest["nodes"].values()
+        if node["resource_type"] == "model"
+    }
+    assert "HASH_JOIN" in plans["kpi_history"]
+    slow = {name for name, plan in plans.items() if "NL_JOIN" in plan or "NESTED_LOOP_JOIN" in plan}
+    assert not slow, "each pair of rows is compared: put what a left join asks of its left side into the key, with case"

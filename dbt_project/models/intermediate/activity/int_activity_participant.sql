@@ -74,10 +74,9 @@ owned as (
     left join call_with_team on resolved.activity_id = call_with_team.activity_id
     left join {{ ref('stg_dataverse__teammembership') }} as member
         on
-            resolved.activity_type = 'task'
-            and resolved.role = 'owner'
-            and resolved.is_team
-            and resolved.party_id = member.teamid
+            case
+                when resolved.activity_type = 'task' and resolved.role = 'owner' and resolved.is_team then resolved.party_id
+            end = member.teamid
     left join {{ ref('stg_dataverse__systemuser') }} as systemuser on member.systemuserid = systemuser.systemuserid
     where not (resolved.activity_type = 'task' and resolved.is_team and member.systemuserid is null)
 ),

@@ -11,7 +11,7 @@ with party as (
         end as known_id
     from {{ ref('stg_lake__activity_party') }} as party
     left join {{ ref('stg_dataverse__systemuser') }} as systemuser
-        on party.party_type = 'systemuser' and party.party_id = systemuser.systemuserid
+        on case when party.party_type = 'systemuser' then party.party_id end = systemuser.systemuserid
     left join {{ ref('int_master') }} as master
         on party.party_type = master.record_type and party.party_id = master.id
     where {{ is_touched('int_touched_activity', ['activity_id'], 'party') }}

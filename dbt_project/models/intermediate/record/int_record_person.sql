@@ -33,7 +33,7 @@ select distinct
     case when assigned.assignee_type = 'team' then member.systemuserid else assigned.assignee_id end as user_id
 from assigned
 left join {{ ref('stg_dataverse__teammembership') }} as member
-    on assigned.assignee_type = 'team' and assigned.assignee_id = member.teamid
+    on case when assigned.assignee_type = 'team' then assigned.assignee_id end = member.teamid
 where
     assigned.assignee_type = 'systemuser'
     or (assigned.assignee_type = 'team' and member.systemuserid is not null)

@@ -14,7 +14,6 @@ inner join {{ ref('int_record') }} as record on record.record_type = 'contact' a
 left join {{ ref('int_master') }} as master
     on
         master.record_type = 'account'
-        and contact.parentcustomerid_type = 'account'
-        and contact.parentcustomerid = master.id
+        and case when contact.parentcustomerid_type = 'account' then contact.parentcustomerid end = master.id
 left join {{ ref('stg_dataverse__account') }} as account on master.master_id = account.accountid
 left join {{ ref('int_owner') }} as owner on contact.ownerid = owner.owner_id

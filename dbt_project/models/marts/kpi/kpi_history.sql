@@ -15,8 +15,7 @@ from {{ ref('int_kpi_measure') }} as measure
 left join {{ ref('relationship_health') }} as health
     on
         measure.record_type = health.record_type
-        and measure.record_id = health.record_id
-        and measure.kpi_set = 'lifetime'
+        and case when measure.kpi_set = 'lifetime' then measure.record_id end = health.record_id
 
 union all
 
