@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from benchmarks.columns import guids, hex_texts, iso, numbered
-from jobs.extract.log import SCHEMA, stream_folder, write_durably
+from jobs.extract.files import SCHEMA, stream_folder, write_durably
 from sandbox.company.folder import LOGICAL_NAME
 
 LAST = int(datetime(2026, 7, 6, tzinfo=UTC).timestamp())

@@ -80,7 +80,7 @@ def begin(run_id: str, as_of: str | None, interval_end: datetime | None) -> Run:
 
 
 def _chosen(param: str | None, interval_end: datetime | None, settings: Settings, published_as_of: datetime | None) -> datetime:
-    from jobs.extract.log import watermarks
+    from jobs.extract.overview import watermarks
 
     return runs.choose_as_of(
         param=param,
@@ -128,7 +128,7 @@ def build_marts(run: Run) -> Run:
 
 
 def _context(run: Run, settings: Settings) -> Any:
-    from jobs.extract.log import watermarks
+    from jobs.extract.overview import watermarks
     from jobs.privacy.erasure import erasing
     from jobs.publish.context import RunContext
 
@@ -179,7 +179,7 @@ def begin_weeks(run_id: str, as_of: str | None, interval_end: datetime | None) -
 
 def compute_weeks(run: Run) -> Run:
     """Compute the weeks that are missing, then a candidate with the current KPI marts and all weeks."""
-    from jobs.extract.log import watermarks
+    from jobs.extract.overview import watermarks
     from jobs.similar.weekly import fill_weeks
 
     settings = Settings()

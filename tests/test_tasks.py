@@ -19,7 +19,7 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("RAPPORT_HOME", str(tmp_path))
     monkeypatch.setenv("RAPPORT_DBT_PROJECT_DIR", str(write_project(tmp_path / "dbt_project")))
     mark = {"source": "dataverse", "stream": "contacts", "last_complete_round_started_at": None, "parked_reason": None}
-    monkeypatch.setattr("jobs.extract.log.watermarks", lambda home: [mark])
+    monkeypatch.setattr("jobs.extract.overview.watermarks", lambda home: [mark])
     land(small_world(), tmp_path)
     return tmp_path
 

@@ -10,7 +10,7 @@ import polars as pl
 from jobs.extract.connection import Connection
 from jobs.extract.crm import extract_crm
 from jobs.extract.exchange import extract_group, list_mailboxes
-from jobs.extract.log import read_pages
+from jobs.extract.overview import read_pages
 from jobs.settings import Settings
 from sandbox.company.generate import AS_OF
 

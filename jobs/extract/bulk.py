@@ -17,10 +17,11 @@ from typing import Any
 import orjson
 import polars as pl
 
-from jobs.extract import keep
+from jobs.extract import keep, landing
 from jobs.extract.client import Timing
 from jobs.extract.errors import SourceError
-from jobs.extract.keep import Filter, Record, Shape, Table
+from jobs.extract.keep import Record, Shape, Table
+from jobs.extract.landing import Filter
 from jobs.extract.log import IMPORT, Page, Round, Row, StreamLog
 from jobs.extract.pages import Reject
 from jobs.extract.selection import current_users, opted_out
@@ -182,10 +183,10 @@ def _import_lines(path: Path, dataset: str, importer: _Importer, settings: Setti
 
 def _target(dataset: str, settings: Settings) -> tuple[str, Record, Filter]:
     if dataset == "User_v1":
-        return "users", keep.USER, keep.user_filter(settings)
+        return "users", keep.USER, landing.user_filter(settings)
     if dataset in ("Event_v1", "CalendarView_v0"):
-        return "calendarView", keep.EVENT, keep.event_filter(settings)
-    return "messages", keep.MESSAGE, keep.message_filter(settings)
+        return "calendarView", keep.EVENT, landing.event_filter(settings)
+    return "messages", keep.MESSAGE, landing.message_filter(settings)
 
 
 def _stream(kind: str, owner: str, record: Record) -> str | None:
@@ -356,7 +357,7 @@ def _land_table(table: Table, frame: pl.DataFrame, importer: _Importer, settings
         .sort("__version", "__sunk", "__at", nulls_last=False)
         .unique(table.key, keep="last", maintain_order=True)
     )
-    reduce = keep.table_filter(table, settings)
+    reduce = landing.table_filter(table, settings)
     booleans = BOOLEANS | {flag.partition(".")[2] for flag in settings.privacy_opt_out_flags}
     for row in latest.iter_rows(named=True):
         record = {column: _value(column, row[column], booleans) for column in _columns(row["__given"])}

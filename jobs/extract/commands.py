@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from jobs import clock
-from jobs.extract import log, parking
+from jobs.extract import log, overview, parking
 from jobs.extract.bulk import import_folder
 from jobs.extract.client import Timing
 from jobs.extract.doctor import FAIL, connections, examine
 from jobs.extract.errors import SourceError
+from jobs.extract.files import stream_folders, stream_name
 from jobs.extract.resync import resync_stream
 from jobs.settings import Settings
 
@@ -28,12 +29,12 @@ def _age(at: datetime | None, now: datetime) -> str:
 
 def stream_status(now: datetime, settings: Settings) -> list[dict[str, Any]]:
     """One dict a stream: source, stream, rows, last success, its age and that of the cursor, and why it is parked."""
-    rows = log.row_counts(settings.home)
-    states = {folder: log.read_state(folder) for folder in log.stream_folders(settings.home)}
+    rows = overview.row_counts(settings.home)
+    states = {folder: log.read_state(folder) for folder in stream_folders(settings.home)}
     parked = {(mark.source, mark.stream): mark for mark in parking.parked(settings.home)}
-    cursors = {log.stream_name(folder): state for folder, state in states.items() if state is not None}
+    cursors = {stream_name(folder): state for folder, state in states.items() if state is not None}
     found = []
-    for mark in log.watermarks(settings.home):
+    for mark in overview.watermarks(settings.home):
         state = cursors.get((mark["source"], mark["stream"]))
         held = parked.get((mark["source"], mark["stream"]))
         found.append(
@@ -77,7 +78,7 @@ def resync(stream: str, source: str | None) -> None:
     STREAM is a name as `rapport status` shows it, or the beginning of several, ending in *.
     """
     settings = Settings()
-    names = [(each["source"], each["stream"]) for each in log.watermarks(settings.home)]
+    names = [(each["source"], each["stream"]) for each in overview.watermarks(settings.home)]
     wanted = [
         (origin, name)
         for origin, name in names

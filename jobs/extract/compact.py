@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobs.extract.errors import StreamBusy
-from jobs.extract.log import SCHEMA, StreamLog, finish_merge, merge_mark, stream_files, stream_folders, stream_name, write_durably
+from jobs.extract.files import SCHEMA, finish_merge, merge_mark, stream_files, stream_folders, stream_name, write_durably
+from jobs.extract.log import StreamLog
 
 LARGEST_BYTES = 64 * 2**20
 FEWEST_FILES = 8

@@ -6,7 +6,8 @@ from pathlib import Path
 from jobs.extract.client import Access, Budget, Client, Timing
 from jobs.extract.connection import Connection
 from jobs.extract.errors import StreamFailed
-from jobs.extract.keep import LABEL, LOOKUP, TABLES, Record, Table, columns_of, table_filter
+from jobs.extract.keep import LABEL, LOOKUP, TABLES, Record, Table, columns_of
+from jobs.extract.landing import table_filter
 from jobs.extract.streams import Progress, Reader, Report, Stream, refuse_if_all_unauthorised, require_hash_key, together
 from jobs.settings import Settings
 

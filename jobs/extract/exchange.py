@@ -11,12 +11,13 @@ from urllib.parse import quote
 
 import orjson
 
-from jobs.extract import keep, parking
+from jobs.extract import keep, landing, parking
 from jobs.extract.client import Access, Budget, Client, Timing
 from jobs.extract.connection import Connection
 from jobs.extract.errors import SourceError, StreamFailed
+from jobs.extract.files import raw_root, stream_folder
 from jobs.extract.keep import Record
-from jobs.extract.log import Round, State, StreamLog, raw_root, stream_folder
+from jobs.extract.log import Round, State, StreamLog
 from jobs.extract.selection import choose, current_users
 from jobs.extract.streams import (
     Progress,
@@ -60,7 +61,7 @@ class Mailbox:
 def users_stream(client: Client, settings: Settings) -> Stream:
     """The directory's users by delta."""
     target = f"{client.base_path}{API}/users/delta?$select={keep.selected(keep.USER)}"
-    return Stream("users", keep.user_filter(settings), f"odata.maxpagesize={settings.page_size}", lambda this, log: target)
+    return Stream("users", landing.user_filter(settings), f"odata.maxpagesize={settings.page_size}", lambda this, log: target)
 
 
 def list_mailboxes(
@@ -193,7 +194,9 @@ class _MailboxReader:
 
     async def _folders(self) -> list[Record] | None:
         """The folders of the mailbox, landed; None when the mailbox is parked."""
-        stream = Stream(f"mailFolders/{self.user}", keep.folder_filter(self.settings), "", lambda this, log: "", is_tracked=False)
+        stream = Stream(
+            f"mailFolders/{self.user}", landing.folder_filter(self.settings), "", lambda this, log: "", is_tracked=False
+        )
         reader = self.reader
         reader.expect(1)
         log = StreamLog(reader.home, SOURCE, stream.name, reader.run_id)
@@ -291,7 +294,7 @@ class _MailboxReader:
         target = f"{self.path}/mailFolders/{quote(folder, safe='')}/messages/delta?$select={keep.selected(keep.MESSAGE)}"
         return Stream(
             f"messages/{self.user}/{folder}",
-            keep.message_filter(self.settings),
+            landing.message_filter(self.settings),
             self._prefer(),
             lambda this, log: target,
             first_load_days=self.settings.first_load_days,
@@ -320,7 +323,7 @@ class _MailboxReader:
 
         return Stream(
             f"messageHeaders/{self.user}/{folder}",
-            keep.listed_message_filter(self.settings),
+            landing.listed_message_filter(self.settings),
             self._prefer(),
             first_target,
             is_tracked=False,
@@ -340,7 +343,7 @@ class _MailboxReader:
 
         return Stream(
             f"calendarView/{self.user}",
-            keep.event_filter(self.settings),
+            landing.event_filter(self.settings),
             self._prefer(),
             first_target,
             window=lambda now: calendar_window(now, self.settings),

@@ -1,12 +1,9 @@
 """The raw log: append-only Parquet files, one folder a stream, and the state of a stream as its last durable page says.
 
-Files are named by the first (round, page) they hold, so the last name holds the last page. A page row carries in its payload what
+A page row carries in its payload what
 later rounds need to know of earlier ones, so that one small file tells the whole state.
 """
 
-import hashlib
-import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,49 +13,16 @@ from typing import Any
 
 import numpy as np
 import orjson
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from jobs.extract.errors import SourceError, StreamBusy
+from jobs.extract.files import INSTANT, SCHEMA, finish_merge, stream_files, stream_folder, write_durably
 
-_INSTANT = pa.timestamp("us", tz="UTC")
-SCHEMA = pa.schema(
-    [
-        ("source", pa.string()),
-        ("stream", pa.string()),
-        ("round", pa.int64()),
-        ("round_kind", pa.string()),
-        ("page", pa.int32()),
-        ("row", pa.int32()),
-        ("op", pa.string()),
-        ("record_id", pa.string()),
-        ("payload", pa.string()),
-        ("link_next", pa.string()),
-        ("link_kind", pa.string()),
-        ("round_started_at", _INSTANT),
-        ("window_start", _INSTANT),
-        ("window_end", _INSTANT),
-        ("run_id", pa.string()),
-        ("received_at", _INSTANT),
-    ]
-)
-"""One row a page (row 0) and one a record; `op` is page, upsert, remove or reject."""
-
-MERGE_MARK = "merge.json"
 FULL_KINDS = ("full", "reconcile")
 IMPORT = "import"
-TEXTS = ["record_id", "payload", "link_next"]
-FORMAT: dict[str, Any] = {
-    "store_schema": False,
-    "write_statistics": ["stream"],
-    "compression": {name: "zstd" if name in TEXTS else "none" for name in SCHEMA.names},
-    "use_dictionary": [name for name in SCHEMA.names if name not in (*TEXTS, "row")],
-    "column_encoding": {"row": "DELTA_BINARY_PACKED"},
-}
-"""How files are written; all columns but the texts are runs of the same value, which need no compression to be small."""
 BUFFER_BYTES = 8 * 2**20
 BUFFER_PAGES = 200
 
@@ -114,65 +78,6 @@ class State:
     def is_to_start_over(self) -> bool:
         """Whether the stream was asked to be read whole again (`resync`)."""
         return self.link_kind == "next" and self.link_next is None
-
-
-def raw_root(home: Path) -> Path:
-    """Folder of the raw log."""
-    return home / "lake" / "raw"
-
-
-def _safe(part: str) -> str:
-    return part if re.fullmatch(r"[a-z0-9][a-z0-9-]{0,63}", part) else hashlib.sha1(part.encode()).hexdigest()
-
-
-def stream_folder(home: Path, source: str, stream: str) -> Path:
-    """Where the files of a stream lie; parts that are no safe file names are hashed, the column `stream` is the truth."""
-    kind, *rest = stream.split("/", 2)
-    return raw_root(home).joinpath(source, kind, *map(_safe, rest))
-
-
-def stream_files(folder: Path) -> list[Path]:
-    """The files of a stream in the order of their pages."""
-    return sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))
-
-
-def merge_mark(folder: Path) -> Path:
-    """Where a compaction notes what it merges: the file `into`, its `rows` once it is complete, and the files `merged` into it."""
-    return folder / MERGE_MARK
-
-
-def merged_away(folder: Path) -> list[Path]:
-    """Files whose rows a compaction has put into another one: what a crash left, to be read no more."""
-    try:
-        noted = orjson.loads(merge_mark(folder).read_bytes())
-        is_complete = pq.read_metadata(folder / noted["into"]).num_rows == noted["rows"]
-    except (FileNotFoundError, orjson.JSONDecodeError):
-        return []
-    return [folder / name for name in noted["merged"]] if is_complete else []
-
-
-def finish_merge(folder: Path) -> None:
-    """Remove the files that a compaction has merged into another; a merge that did not get that far is forgotten."""
-    for path in merged_away(folder):
-        path.unlink(missing_ok=True)
-    merge_mark(folder).unlink(missing_ok=True)
-
-
-def write_durably(path: Path, table: pa.Table) -> None:
-    """Write a Parquet file so that it is there whole or not at all: temporary name, fsync, rename, fsync of the folder."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    data = pa.BufferOutputStream()
-    pq.write_table(table, data, **FORMAT)
-    with open(temporary, "wb") as file:
-        file.write(data.getvalue())
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 @contextmanager
@@ -303,11 +208,11 @@ class StreamLog:
             pa.array(payloads, pa.binary()).cast(pa.string()),
             on_page_rows([page.link_next for page in pages]),
             on_page_rows([page.link_kind for page in pages]),
-            per_page([page.round.started_at for page in pages], _INSTANT),
-            per_page([page.round.window_start for page in pages], _INSTANT),
-            per_page([page.round.window_end for page in pages], _INSTANT),
+            per_page([page.round.started_at for page in pages], INSTANT),
+            per_page([page.round.window_start for page in pages], INSTANT),
+            per_page([page.round.window_end for page in pages], INSTANT),
             pa.repeat(pa.scalar(self.run_id, pa.string()), total),
-            per_page([page.received_at for page in pages], _INSTANT),
+            per_page([page.received_at for page in pages], INSTANT),
         ]
         return pa.Table.from_arrays(columns, schema=SCHEMA)
 
@@ -390,80 +295,3 @@ def read_state(folder: Path) -> State | None:
         facts.get("folders"),
         last["received_at"],
     )
-
-
-def stream_name(folder: Path) -> tuple[str, str] | None:
-    """Source and stream of the files in `folder`, None where there are none."""
-    files = stream_files(folder)
-    if not files:
-        return None
-    table = pq.ParquetFile(files[-1]).read(columns=["source", "stream"], use_threads=False)
-    return table["source"][0].as_py(), table["stream"][0].as_py()
-
-
-def stream_folders(home: Path) -> list[Path]:
-    """Every folder of the raw log that holds a stream, parked ones without a page included."""
-    root = raw_root(home)
-    return sorted({path.parent for name in ("*.parquet", "parked.json") for path in root.rglob(name)})
-
-
-def watermarks(home: Path) -> list[dict[str, Any]]:
-    """One dict a stream that is still read: source, stream, last_complete_round_started_at, parked_reason (None: not parked).
-
-    All streams of a parked mailbox are parked with it; streams of folders and mailboxes that are gone or no longer selected are
-    left out.
-    """
-    from jobs.extract import parking
-
-    held = {folder: parking.read(folder) for folder in stream_folders(home)}
-    whole = {
-        folder.name: mark.reason
-        for folder, mark in held.items()
-        if mark is not None and not mark.is_retired and mark.stream.startswith("mailFolders/")
-    }
-    marks = []
-    for folder, mark in held.items():
-        if mark is not None and mark.is_retired:
-            continue
-        named = (mark.source, mark.stream) if mark else stream_name(folder)
-        if named is None:
-            continue
-        state = read_state(folder)
-        parts = folder.relative_to(raw_root(home)).parts
-        mailbox = parts[2] if parts[0] == "graph" and len(parts) > 2 else None
-        marks.append(
-            {
-                "source": named[0],
-                "stream": named[1],
-                "last_complete_round_started_at": state.last_complete_at if state else None,
-                "parked_reason": mark.reason if mark else whole.get(mailbox),
-            }
-        )
-    return sorted(marks, key=lambda mark: (mark["source"], mark["stream"]))
-
-
-def history_start(rows: pl.DataFrame) -> date | None:
-    """The latest day before which mail was not landed, over the mail streams in `rows`; None when mail is loaded whole."""
-    pages = rows.filter((pl.col("op") == "page") & pl.col("stream").str.starts_with("messages/"))
-    last = pages.sort("round", "page").group_by("stream").agg(pl.col("payload").last()).get_column("payload")
-    days = (orjson.loads(facts).get("history_start") for facts in last.to_list())
-    return max((date.fromisoformat(day) for day in days if day), default=None)
-
-
-def row_counts(home: Path) -> dict[tuple[str, str], int]:
-    """Landed records by source and stream."""
-    counts = read_pages(home).filter(pl.col("op") == "upsert").group_by("source", "stream").len().collect()
-    return {(source, stream): count for source, stream, count in counts.iter_rows()}
-
-
-def log_files(home: Path) -> list[Path]:
-    """Every file of the raw log that counts."""
-    root = raw_root(home)
-    left_over = {path for mark in root.rglob(MERGE_MARK) for path in merged_away(mark.parent)}
-    return sorted(path for path in root.rglob("*.parquet") if path not in left_over)
-
-
-def read_pages(home: Path) -> pl.LazyFrame:
-    """Every row of the raw log, in no particular order; sort by source, stream, round, page, row."""
-    files = log_files(home)
-    return pl.scan_parquet(files) if files else pl.from_arrow(SCHEMA.empty_table()).lazy()

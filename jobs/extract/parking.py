@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 
 from jobs.extract.errors import SourceError
-from jobs.extract.log import raw_root, stream_folder, stream_folders
+from jobs.extract.files import raw_root, stream_folder, stream_folders
 
 MARK = "parked.json"
 

@@ -13,7 +13,8 @@ from filelock import FileLock, Timeout
 from jobs.errors import RapportError
 from jobs.extract.compact import compact
 from jobs.extract.errors import StreamBusy
-from jobs.extract.log import FULL_KINDS, StreamLog, stream_files, stream_folders, stream_name, write_durably
+from jobs.extract.files import stream_files, stream_folders, stream_name, write_durably
+from jobs.extract.log import FULL_KINDS, StreamLog
 from jobs.normalise.job import normalising
 from jobs.settings import Settings
 

@@ -9,13 +9,14 @@ from urllib.parse import quote
 import orjson
 import polars as pl
 
-from jobs.extract import keep
+from jobs.extract import landing
 from jobs.extract.client import Access, Budget, Client, Timing
 from jobs.extract.connection import Connection
 from jobs.extract.crm import base_path
 from jobs.extract.errors import SourceError, StreamFailed
+from jobs.extract.files import raw_root, stream_folder
 from jobs.extract.keep import Record
-from jobs.extract.log import IMPORT, raw_root, read_state, stream_folder
+from jobs.extract.log import IMPORT, read_state
 from jobs.extract.streams import together
 from jobs.normalise.addresses import canonical_address
 from jobs.normalise.replay import last_known, members
@@ -85,7 +86,7 @@ async def _group_members(client: Client, settings: Settings) -> list[str]:
         raise SourceError(
             f"the members of the group {group} cannot be read ({error.reason}): check RAPPORT_MAILBOX_GROUP and GroupMember.Read.All"
         ) from None
-    reduce = keep.member_filter(settings)
+    reduce = landing.member_filter(settings)
     return [name.lower() for each in members if isinstance(each, dict) and (name := reduce.record_id(each))]
 
 

@@ -14,7 +14,8 @@ import orjson
 from jobs.extract import parking
 from jobs.extract.client import Access, Budget, Client, Timing
 from jobs.extract.errors import SourceError, StreamFailed, SyncStateLost
-from jobs.extract.keep import Filter, Record
+from jobs.extract.keep import Record
+from jobs.extract.landing import Filter
 from jobs.extract.log import IMPORT, Page, Round, Row, State, StreamLog
 from jobs.extract.pages import Reject
 from jobs.settings import Settings

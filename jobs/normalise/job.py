@@ -10,7 +10,8 @@ import polars as pl
 from filelock import FileLock, Timeout
 
 from jobs.errors import RapportError
-from jobs.extract import log
+from jobs.extract import overview
+from jobs.extract.files import log_files, raw_root
 from jobs.normalise import quarantine, snapshot
 from jobs.normalise.calendars import NewEvents
 from jobs.normalise.mail_update import NewMail
@@ -26,7 +27,7 @@ COLUMNS = {
     **dict.fromkeys(["op", "record_id", "payload", "link_next", "link_kind"], pl.String),
     **dict.fromkeys(["round_started_at", "window_start", "window_end"], INSTANT), "run_id": pl.String, "received_at": INSTANT,
 }  # fmt: skip
-"""Columns of the raw log (`jobs.extract.log.SCHEMA`)."""
+"""Columns of the raw log (`jobs.extract.files.SCHEMA`)."""
 
 STREAMS = {"file": pl.String, "source": pl.String, "stream": pl.String, "rows": pl.Int64, "records": pl.Int64}
 """Columns of what the files of the raw log hold: rows by file and stream, and how many of them are records (all but `page` rows)."""
@@ -95,10 +96,10 @@ def _run(home: Path, root: Path, settings: Settings, shelf: Shelf, progress: Pro
     fingerprint = _fingerprint(rules)
     kept, read_before = lake.state(fingerprint, files) or (None, {})
     fresh = [name for name in files if name not in read_before]
-    streams = pl.concat([*([kept.streams] if kept else []), streams_of(log.raw_root(home), fresh)])
-    raw = read_raw(log.raw_root(home), streams, read_before, progress)
+    streams = pl.concat([*([kept.streams] if kept else []), streams_of(raw_root(home), fresh)])
+    raw = read_raw(raw_root(home), streams, read_before, progress)
     result = normalised(raw, rules, kept, shelf)
-    started = log.history_start(result.mail.control)
+    started = overview.history_start(result.mail.control)
     facts = {
         "conservation": by_family(streams, result.conservation),
         "tier": "enhanced" if raw.has_graph else "basic",
@@ -124,8 +125,8 @@ def _fingerprint(rules: Rules) -> str:
 
 def raw_files(home: Path) -> dict[str, int]:
     """Every file of the raw log and its size."""
-    root = log.raw_root(home)
-    return {path.relative_to(root).as_posix(): path.stat().st_size for path in log.log_files(home)}
+    root = raw_root(home)
+    return {path.relative_to(root).as_posix(): path.stat().st_size for path in log_files(home)}
 
 
 def streams_of(root: Path, files: list[str]) -> pl.DataFrame:

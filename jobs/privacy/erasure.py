@@ -19,7 +19,8 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from jobs.errors import RapportError
-from jobs.extract.log import SCHEMA, StreamLog, raw_root, stream_files, stream_folder, stream_folders, stream_name, write_durably
+from jobs.extract.files import SCHEMA, raw_root, stream_files, stream_folder, stream_folders, stream_name, write_durably
+from jobs.extract.log import StreamLog
 from jobs.normalise.job import normalising
 from jobs.privacy.person import CRM_ACTIVITIES, GRAPH_ACTIVITIES, LINKS, OF_MAILBOX, Person, speaking_rows
 from jobs.publish import files, history

@@ -13,7 +13,7 @@ import orjson
 import polars as pl
 
 from jobs.errors import RapportError
-from jobs.extract.log import raw_root
+from jobs.extract.files import raw_root
 from jobs.normalise.addresses import canonical_address
 from jobs.privacy.opt_out import read_opt_out
 

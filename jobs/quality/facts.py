@@ -22,7 +22,7 @@ import duckdb
 import yaml
 
 from jobs import runs
-from jobs.extract.log import log_files
+from jobs.extract.files import log_files
 from jobs.publish import history
 from jobs.publish.catalogue import Mart, literal, quote
 from jobs.publish.context import RunContext

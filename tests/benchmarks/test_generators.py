@@ -10,7 +10,7 @@ import pytest
 from benchmarks.deals import deal_table
 from benchmarks.lake import Lake
 from benchmarks.raw_log import RawLog
-from jobs.extract.log import read_pages, watermarks
+from jobs.extract.overview import read_pages, watermarks
 
 
 def content(folder: Path) -> dict[str, str]:

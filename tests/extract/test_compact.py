@@ -7,7 +7,8 @@ import pytest
 from jobs.extract import compact as compaction
 from jobs.extract import log
 from jobs.extract.compact import compact
-from jobs.extract.log import read_state, stream_files, stream_folder
+from jobs.extract.files import stream_files, stream_folder, write_durably
+from jobs.extract.log import read_state
 from tests.extract.test_recovery import Crash, dying_at_file_operation
 from tests.extract.world import World, account, assert_holds_the_tenant, guid
 
@@ -47,7 +48,7 @@ def test_compaction_that_dies_leaves_every_row_once(world, monkeypatch, step):
     folder = stream_folder(world.home, "dataverse", "accounts")
     rows = world.rows("accounts")
     with dying_at_file_operation(monkeypatch, step) as (countdown, patched):
-        patched.setattr(compaction, "write_durably", countdown.over(log.write_durably))
+        patched.setattr(compaction, "write_durably", countdown.over(write_durably))
         try:
             compact(world.home, "maintenance")
         except Crash:

@@ -5,7 +5,7 @@ import json
 import orjson
 import pytest
 
-from jobs.extract import keep, log, parking
+from jobs.extract import keep, log, overview, parking
 from jobs.extract.errors import SourceError
 from tests.extract.world import World, account, assert_holds_the_tenant, guid, held
 
@@ -138,7 +138,7 @@ def test_forbidden_table_parks_alone_until_its_next_try(tmp_path):
     report = world.crm()
     assert [stream for stream, _, _ in report.parked] == ["accounts"] and report.rows == 1
     assert "403" in report.parked[0][1]
-    marks = {m["stream"]: m["parked_reason"] for m in log.watermarks(world.home)}
+    marks = {m["stream"]: m["parked_reason"] for m in overview.watermarks(world.home)}
     assert marks["accounts"] is not None and marks["contacts"] is None
     world.sandbox.faults.switch_on([])
     before = world.asked("accounts")

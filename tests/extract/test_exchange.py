@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
-from jobs.extract import log, parking
+from jobs.extract import overview, parking
 from jobs.extract.errors import SourceError
 from jobs.extract.exchange import Mailbox, calendar_window, extract_mailbox, list_mailboxes
 from tests.extract.world import (
@@ -134,7 +134,7 @@ def test_first_load_drops_old_mail_and_counts_it(tmp_path):
     report = world.exchange()
     assert report.dropped["before_history_start"] == 1
     assert held(world.rows())[INBOX].keys() == {"kept", "timeless"}
-    assert log.history_start(log.read_pages(world.home).collect()).isoformat() == "2025-06-01"
+    assert overview.history_start(overview.read_pages(world.home).collect()).isoformat() == "2025-06-01"
     # the day is fixed: a later run with other settings keeps it, and a partial row of mail that was never landed stays out
     world.clock.pass_by(days=3)
     world.given = {"first_load_days": 30}
@@ -143,7 +143,7 @@ def test_first_load_drops_old_mail_and_counts_it(tmp_path):
     )
     world.exchange()
     assert held(world.rows())[INBOX].keys() == {"kept", "timeless", "late"}
-    assert log.history_start(log.read_pages(world.home).collect()).isoformat() == "2025-06-01"
+    assert overview.history_start(overview.read_pages(world.home).collect()).isoformat() == "2025-06-01"
 
 
 def test_partial_row_of_mail_that_was_never_landed_stays_out(tmp_path):
@@ -321,13 +321,13 @@ def test_mailbox_that_is_no_longer_selected_leaves_the_watermarks(tmp_path):
     files["graph/users.jsonl"] = [user(), user(BO, "bo@ours.example")]
     world = World(tmp_path, files)
     world.exchange()
-    assert any(BO in mark["stream"] for mark in log.watermarks(world.home))
+    assert any(BO in mark["stream"] for mark in overview.watermarks(world.home))
     world.given = {"mailboxes": [UNA]}
     world.exchange()
-    assert not any(BO in mark["stream"] for mark in log.watermarks(world.home)) and parking.parked(world.home) == []
+    assert not any(BO in mark["stream"] for mark in overview.watermarks(world.home)) and parking.parked(world.home) == []
     world.given = {}
     world.exchange()
-    assert any(BO in mark["stream"] for mark in log.watermarks(world.home))
+    assert any(BO in mark["stream"] for mark in overview.watermarks(world.home))
 
 
 @pytest.mark.parametrize(("fault", "more"), [("forbidden", {}), ("not_found", {}), ("server_error", {})])
@@ -339,7 +339,7 @@ def test_mailbox_that_cannot_be_read_parks_alone(tmp_path, fault, more):
     world.sandbox.faults.switch_on([{"fault": fault, "stream": f"*/{BO}*", **more}])
     report = world.exchange()
     assert [stream for stream, _, _ in report.parked] == [f"mailFolders/{BO}"]
-    marks = {mark["stream"]: mark["parked_reason"] for mark in log.watermarks(world.home)}
+    marks = {mark["stream"]: mark["parked_reason"] for mark in overview.watermarks(world.home)}
     assert marks[CALENDAR] is None and marks[f"calendarView/{BO}"] is not None
     world.sandbox.faults.switch_on([])
     world.clock.pass_by(days=1, minutes=1)
@@ -360,7 +360,7 @@ def test_folder_that_disappears_is_retired_without_parking(tmp_path):
     world.exchange()
     world.step({f"graph/{UNA}/mailFolders.jsonl": [gone("Below")]})
     assert not world.exchange().partial
-    assert BELOW not in {mark["stream"] for mark in log.watermarks(world.home)}
+    assert BELOW not in {mark["stream"] for mark in overview.watermarks(world.home)}
     assert "Below" not in held(world.rows())[f"mailFolders/{UNA}"]
 
 

@@ -6,7 +6,7 @@ import logging
 import polars as pl
 import pytest
 
-from jobs.extract import keep
+from jobs.extract import keep, landing
 from tests.extract.world import UNA, World, account, event, mailbox, message, person, settings
 
 MARK = "MARKER7731"
@@ -120,20 +120,20 @@ def test_reply_headers_and_properties_are_kept_by_name(tmp_path):
 
 
 def test_n33_n53_absent_stays_absent_and_null_stays_null():
-    reduce = keep.event_filter(settings("."))
+    reduce = landing.event_filter(settings("."))
     assert reduce({"id": "a", "attendees": None}) == {"id": "a", "attendees": None}
     assert reduce({"id": "a"}) == {"id": "a"}
     assert "subject_key" in reduce({"id": "a", "subject": None}) and "subject_key" not in reduce({"id": "a"})
 
 
 def test_private_meetings_keep_no_subject_even_when_subjects_are_collected():
-    reduce = keep.event_filter(settings(".", collect_subjects=True))
+    reduce = landing.event_filter(settings(".", collect_subjects=True))
     assert reduce({"id": "a", "subject": "Open"})["subject"] == "Open"
     assert "subject" not in reduce({"id": "a", "subject": "Secret", "sensitivity": "private"})
 
 
 def test_unknown_keys_are_counted_by_name_and_odd_names_together():
-    reduce = keep.message_filter(settings("."))
+    reduce = landing.message_filter(settings("."))
     for record in ({"id": "a", "newKey": 1, "a b": 1, "x" * 200: 1}, {"id": "b", "newKey": 1}):
         reduce(record)
     assert dict(reduce.unknown) == {"newKey": 2, "(other)": 2}

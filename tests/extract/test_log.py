@@ -6,9 +6,10 @@ from datetime import timedelta
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.extract import log, parking
+from jobs.extract import log, overview, parking
 from jobs.extract.errors import SourceError
-from jobs.extract.log import SCHEMA, Page, StreamLog, read_state, stream_folder
+from jobs.extract.files import SCHEMA, stream_folder
+from jobs.extract.log import Page, StreamLog, read_state
 from tests.extract.world import START
 
 
@@ -124,7 +125,9 @@ def test_watermarks_name_live_streams_and_why_others_are_parked(tmp_path):
     parking.park(tmp_path, "graph", "mailFolders/u", "HTTP 403", START, timedelta(days=1))
     parking.park(tmp_path, "dataverse", "leads", "HTTP 403", START, timedelta(days=1))
     parking.retire(stream_folder(tmp_path, "graph", "calendarView/v"), "graph", "calendarView/v", "gone", START)
-    marks = {mark["stream"]: (mark["last_complete_round_started_at"], mark["parked_reason"]) for mark in log.watermarks(tmp_path)}
+    marks = {
+        mark["stream"]: (mark["last_complete_round_started_at"], mark["parked_reason"]) for mark in overview.watermarks(tmp_path)
+    }
     assert marks == {name: (START, "HTTP 403") for name in ("mailFolders/u", "messages/u/F", "calendarView/u")} | {
         "leads": (None, "HTTP 403")
     }
@@ -139,7 +142,7 @@ def test_parking_again_keeps_since_when(tmp_path):
 
 def test_an_empty_home_reads_as_an_empty_log(tmp_path):
     assert (
-        log.read_pages(tmp_path).collect().height == 0
-        and log.watermarks(tmp_path) == []
-        and log.history_start(log.read_pages(tmp_path).collect()) is None
+        overview.read_pages(tmp_path).collect().height == 0
+        and overview.watermarks(tmp_path) == []
+        and overview.history_start(overview.read_pages(tmp_path).collect()) is None
     )

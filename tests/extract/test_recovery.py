@@ -16,7 +16,7 @@ import orjson
 import polars as pl
 import pytest
 
-from jobs.extract import compact, log
+from jobs.extract import compact, log, overview
 from jobs.extract.connection import Connection
 from jobs.extract.crm import extract_crm
 from jobs.extract.errors import SourceError
@@ -187,7 +187,7 @@ def run_until_done(world: World, crasher: Crasher, chance: random.Random, crashe
     def tidy() -> None:
         if chance.random() < 0.5:
             maintain(world.settings, "maintenance", world.clock.at)
-        elif marks := log.watermarks(world.home):
+        elif marks := overview.watermarks(world.home):
             mark = chance.choice(marks)
             resync_stream(world.home, mark["source"], mark["stream"], world.settings, world.clock.at)
 

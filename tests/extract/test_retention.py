@@ -7,8 +7,9 @@ import pytest
 from filelock import FileLock
 
 from jobs.errors import RapportError
-from jobs.extract import compact, log
-from jobs.extract.log import StreamLog, stream_folder
+from jobs.extract import compact, overview
+from jobs.extract.files import stream_folder
+from jobs.extract.log import StreamLog
 from jobs.extract.retention import drop_replaced, maintain
 from jobs.normalise.job import normalise
 from tests.extract.test_recovery import Crash, dying_at_file_operation
@@ -50,7 +51,7 @@ def normalised(world):
 
 
 def on_disk(world):
-    return set(log.read_pages(world.home).collect()["payload"])
+    return set(overview.read_pages(world.home).collect()["payload"])
 
 
 def test_replaced_rows_go_after_their_days_and_no_result_changes(world):

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import polars as pl
 
-from jobs.extract import keep, log
+from jobs.extract import keep, landing, overview
 from jobs.extract.client import Timing
 from jobs.extract.connection import Connection
 from jobs.extract.crm import extract_crm
@@ -172,7 +172,7 @@ class World:
         return extract_group(graph, found, self.home, self.settings, run, timing=timing)
 
     def rows(self, stream: str | None = None) -> pl.DataFrame:
-        found = log.read_pages(self.home).sort("source", "stream", "round", "page", "row").collect()
+        found = overview.read_pages(self.home).sort("source", "stream", "round", "page", "row").collect()
         return found.filter(pl.col("stream") == stream) if stream else found
 
     def asked(self, stream: str) -> int:
@@ -217,13 +217,13 @@ def expected(world: World, stream: str) -> dict[str, dict[str, Any]]:
     """What a stream holds at the source, as the landing filter leaves it."""
     kind = stream.partition("/")[0]
     if kind in keep.TABLES:
-        reduce = keep.table_filter(keep.TABLES[kind], world.settings)
+        reduce = landing.table_filter(keep.TABLES[kind], world.settings)
     else:
         reduce = {
-            "users": keep.user_filter,
-            "mailFolders": keep.folder_filter,
-            "messages": keep.message_filter,
-            "calendarView": keep.event_filter,
+            "users": landing.user_filter,
+            "mailFolders": landing.folder_filter,
+            "messages": landing.message_filter,
+            "calendarView": landing.event_filter,
         }[kind](world.settings)
     window = calendar_window(world.clock.at, world.settings) if kind == "calendarView" else None
     records = world.sandbox.tenant.records(stream, window)
@@ -233,7 +233,7 @@ def expected(world: World, stream: str) -> dict[str, dict[str, Any]]:
 def assert_holds_the_tenant(world: World) -> None:
     """The raw log replays to exactly what the tenant holds, stream by stream; of streams that are gone nothing is left there."""
     found = held(world.rows())
-    live = {mark["stream"] for mark in log.watermarks(world.home)}
+    live = {mark["stream"] for mark in overview.watermarks(world.home)}
     for stream in found.keys() - live:
         assert stream.startswith("messageHeaders/") or not expected(world, stream), stream
     streams = [name for name in found.keys() & live if not name.startswith("messageHeaders/")]

@@ -9,7 +9,7 @@ import pytest
 from filelock import FileLock
 
 from jobs.errors import RapportError
-from jobs.extract.log import SCHEMA
+from jobs.extract.files import SCHEMA
 from jobs.normalise.crm import TABLES
 from jobs.normalise.job import COLUMNS
 from tests.normalise.home import changed, manifest_of, run

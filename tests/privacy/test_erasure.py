@@ -11,7 +11,7 @@ import pytest
 import jobs.normalise
 from jobs import clock
 from jobs.errors import RapportError
-from jobs.extract.log import SCHEMA, raw_root, stream_folder
+from jobs.extract.files import SCHEMA, raw_root, stream_folder
 from jobs.privacy import erasure
 from jobs.privacy.erasure import erase, erasing, held_about, receipts
 from jobs.privacy.person import read_person
