@@ -78,7 +78,7 @@ def rewritten(
         result[month] = {}
         of_month = parts.pop(month, {})
         for name, schema in schemas.items():
-            rows = pl.collect_all(of_month.pop(name, []))
+            rows = shelf.take(of_month.pop(name, []))
             if kept is not None and month in kept.months:
                 rows.append(kept.load(month, name).join(gone[name], on="activity_id", how="anti"))
             if len(rows) != 1:

@@ -9,7 +9,6 @@ from typing import Any
 import orjson
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.json
 
 BATCH = 50_000
@@ -40,9 +39,8 @@ def _decoded(part: pl.Series, fields: dict[str, Any], flags: tuple[str, ...]) ->
 def _read_exactly(part: pl.Series, fields: dict[str, Any], flags: tuple[str, ...]) -> pl.DataFrame:
     """The fields of records none of which has a value of another shape; raises ArrowInvalid otherwise."""
     shape = pa.schema([(name, pa.bool_() if name in flags else _arrow_type(kind)) for name, kind in fields.items()])
-    texts = part.fill_null("{}").rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
-    # In a column of texts that end in a line feed the bytes are those of a file with one record a line.
-    lines = pc.binary_join_element_wise(texts, *(pa.scalar(end, texts.type) for end in ("", "\n")))
+    # One text with a record a line has the bytes of such a file.
+    lines = part.fill_null("{}").str.join("\n").to_arrow()
     table = pa.json.read_json(
         pa.BufferReader(lines.buffers()[2]),
         pa.json.ReadOptions(block_size=BLOCK_BYTES),

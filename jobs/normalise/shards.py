@@ -61,5 +61,5 @@ class Shards:
     def _take(self, shard: int) -> Frames:
         pieces = {name: self._pieces.pop((shard, name), []) for name in self._schemas}
         return {
-            name: pl.concat([pl.DataFrame(schema=self._schemas[name]), *pl.collect_all(pieces[name])]) for name in self._schemas
+            name: pl.concat([pl.DataFrame(schema=self._schemas[name]), *self._shelf.take(pieces[name])]) for name in self._schemas
         }
