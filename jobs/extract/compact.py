@@ -1,10 +1,12 @@
 """Compaction of the raw log: a stream's many small files become few, with the same rows in the same order.
 
+A merged file tells in its metadata which files it was made of, so that whoever has read these knows that their rows are no new ones.
 The newest file of a stream stays apart, because it tells the state and must be quick to read.
 """
 
 import os
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
@@ -17,6 +19,22 @@ from jobs.extract.log import StreamLog
 
 LARGEST_BYTES = 64 * 2**20
 FEWEST_FILES = 8
+PIECES = "rapport.merged_from"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A file that was merged into another: its name and size, and how many of the rows of the other, in order, were its own."""
+
+    name: str
+    size: int
+    rows: int
+
+
+def merged_from(file: Path) -> list[Piece]:
+    """The files that one was merged from, in the order of their rows; empty for one that was not."""
+    found = (pq.read_metadata(file).metadata or {}).get(PIECES.encode())
+    return [Piece(*piece) for piece in orjson.loads(found)] if found else []
 
 
 def compact(home: Path, run_id: str) -> dict[str, int]:
@@ -61,5 +79,6 @@ def _merge(folder: Path, files: list[Path]) -> None:
         mark.write(orjson.dumps(noted))
         mark.flush()
         os.fsync(mark.fileno())
-    write_durably(files[0], pa.concat_tables(tables))
+    pieces = [(f.name, f.stat().st_size, t.num_rows) for f, t in zip(files, tables, strict=True)]
+    write_durably(files[0], pa.concat_tables(tables), {PIECES: orjson.dumps(pieces).decode()})
     finish_merge(folder)

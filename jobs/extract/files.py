@@ -90,11 +90,17 @@ def finish_merge(folder: Path) -> None:
     merge_mark(folder).unlink(missing_ok=True)
 
 
-def write_durably(path: Path, table: pa.Table) -> None:
-    """Write a Parquet file so that it is there whole or not at all: temporary name, fsync, rename, fsync of the folder."""
+def write_durably(path: Path, table: pa.Table, noted: dict[str, str] | None = None) -> None:
+    """Write a Parquet file so that it is there whole or not at all: temporary name, fsync, rename, fsync of the folder.
+
+    `noted` goes into its metadata.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
     data = pa.BufferOutputStream()
-    pq.write_table(table, data, **FORMAT)
+    with pq.ParquetWriter(data, table.schema, **FORMAT) as writer:
+        writer.write_table(table)
+        if noted:
+            writer.add_key_value_metadata(noted)
     with open(temporary, "wb") as file:
         file.write(data.getvalue())
         file.flush()
@@ -125,5 +131,9 @@ def stream_folders(home: Path) -> list[Path]:
 def log_files(home: Path) -> list[Path]:
     """Every file of the raw log that counts."""
     root = raw_root(home)
-    left_over = {path for mark in root.rglob(MERGE_MARK) for path in merged_away(mark.parent)}
-    return sorted(path for path in root.rglob("*.parquet") if path not in left_over)
+    found: list[Path] = []
+    for name, _, names in os.walk(root):
+        folder = Path(name)
+        left_over = set(merged_away(folder)) if MERGE_MARK in names else set()
+        found += [folder / name for name in names if name.endswith(".parquet") and folder / name not in left_over]
+    return sorted(found)

@@ -19,11 +19,12 @@ NOT_MAIL = frozenset(
     ]
 )
 SEARCH_FOLDER = "#microsoft.graph.mailSearchFolder"
-SCHEMA = {"user_id": pl.String, "folder_id": pl.String, "counts": pl.Boolean, "is_sent": pl.Boolean}
+SCHEMA = {"user_id": pl.String, "folder_id": pl.String, "counts": pl.Boolean, "is_sent": pl.Boolean, "is_there": pl.Boolean}
 
 
 def folder_facts(rows: pl.DataFrame) -> pl.DataFrame:
-    """Every folder ever seen: user_id, folder_id, counts, is_sent; a folder takes both from itself and all folders above it.
+    """Every folder ever seen: user_id, folder_id, counts and is_sent, which a folder takes from itself and all folders above it, and
+    is_there.
 
     `rows`: those of the `mailFolders/<user>` streams. A folder that is gone keeps what it was, as its mail does (N54).
     """
@@ -37,7 +38,8 @@ def folder_facts(rows: pl.DataFrame) -> pl.DataFrame:
             users.to_list(), last.get_column("record_id").to_list(), values.iter_rows(), strict=True
         )
     }
-    facts = [(user, name, *_facts(user, name, known)) for user, name in sorted(known)]
+    there = {(stream.partition("/")[2].lower(), name) for stream, name in replay.members(rows).iter_rows()}
+    facts = [(user, name, *_facts(user, name, known), (user, name) in there) for user, name in sorted(known)]
     return pl.DataFrame(facts, schema=SCHEMA, orient="row")
 
 

@@ -400,18 +400,20 @@ def without(parts: Copies, dropped: pl.DataFrame) -> Copies:
     key = ["user_id", "record_id"]
     copies = parts.copies.join(dropped, on=key, how="anti", maintain_order="left").drop("copy").with_row_index("new")
     numbers = copies.join(parts.copies.select("copy", *key), on=key).select("copy", "new")
-    outcome = (
-        pl.when(pl.col("is_dropped").fill_null(False) & (pl.col("outcome") == "kept"))
-        .then(pl.lit("ignored:deleted"))
-        .otherwise("outcome")
-    )
-    outcomes = parts.outcomes.join(dropped.with_columns(pl.lit(True).alias("is_dropped")), on=key, how="left")
     return Copies(
         copies.rename({"new": "copy"}).select(COPY.keys()).cast(COPY),
         parts.mentions.join(numbers, on="copy").drop("copy").rename({"new": "copy"}).select(MENTION.keys()).cast(MENTION),
         parts.links.join(numbers, on="copy").select(pl.col("new").cast(pl.UInt32).alias("copy"), "link"),
-        outcomes.with_columns(outcome.alias("outcome")).drop("is_dropped"),
+        without_outcomes(parts.outcomes, dropped),
     )
+
+
+def without_outcomes(outcomes: pl.DataFrame, dropped: pl.DataFrame) -> pl.DataFrame:
+    """`outcomes` of messages as `without` leaves them."""
+    marked = outcomes.join(dropped.with_columns(pl.lit(True).alias("is_dropped")), on=["user_id", "record_id"], how="left")
+    is_dropped = pl.col("is_dropped").fill_null(False) & (pl.col("outcome") == "kept")
+    outcome = pl.when(is_dropped).then(pl.lit("ignored:deleted")).otherwise("outcome").alias("outcome")
+    return marked.with_columns(outcome).drop("is_dropped")
 
 
 def assign(copies: pl.DataFrame, mentions: pl.DataFrame, tolerance_seconds: int) -> pl.DataFrame:

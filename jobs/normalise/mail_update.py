@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from jobs.normalise import activities, mail, monthly, quarantine, replay, threads
+from jobs.normalise import activities, gone, mail, monthly, quarantine, replay, threads
 from jobs.normalise.monthly import OUTPUTS, Months, Partitions, month_of
 from jobs.normalise.quarantine import QUARANTINED
 from jobs.normalise.replay import place
@@ -27,6 +27,9 @@ FRESH = {
     for name, schema in KEPT.items()
 }
 """What is known of copies before it is worked out which email they are."""
+SLIM = {name: KEPT_COPY[name] for name in ("copy", "source", "activity_id", "place", "same_id", "same_content", "signature")}
+SLIM["month"] = pl.String()
+"""What tells of an old copy whether it stands and with which others it may be of one email."""
 SHARD_ROWS = 150_000
 MONTHLY = {**OUTPUTS, **KEPT}
 """The tables of one month: the mail part of the published tables, and what is kept for the next run."""
@@ -88,7 +91,7 @@ class Updated:
 
 @dataclass(frozen=True)
 class MailRules:
-    """Settings that decide what mail becomes. With `drop_deleted` (N54) nothing can be kept from run to run."""
+    """Settings that decide what mail becomes."""
 
     hash_key: str
     tolerance_seconds: int
@@ -101,16 +104,20 @@ def update(new: NewMail, kept: Kept | None, people: People, rules: MailRules, sh
     first = kept.next_copy if kept else 0
     shards = Shards(1 if kept else 1 + new.row_count // SHARD_ROWS, shelf, FRESH)
     read = _read(new, kept, people, rules, shards, first)
-    old = _slim(kept)
     signed = activities.signatures(people.emails, people.party)
     places = place(signed.select(pl.lit(None, pl.String).alias("user_id"), pl.col("activityid").alias("record_id")))
-    same = old.join(signed.with_columns(places), on=["place", "signature"], how="semi")
+    is_crm = pl.col("source") == "dataverse"
+    old_crm = _old(kept, is_crm)
+    same = old_crm.join(signed.with_columns(places), on=["place", "signature"], how="semi")
     unchanged = signed.filter(places.is_in(same.get_column("place").implode()))
     changed = people.emails.join(unchanged, on="activityid", how="anti")
     of_crm = mail.dataverse_copies(changed, people.party, rules.hash_key)
     shards.add(_fresh(of_crm, signed, read.next_copy))
     if kept is not None:
-        months = _changed(kept, shards.everything(), old, _replaced(old, same, read.touched), people, rules, shelf)
+        # Dataverse copies that are not what they were no longer stand, nor do those of messages that were touched.
+        of_touched = _old(kept, ~is_crm & pl.col("place").is_in(read.touched.implode()))
+        replaced = pl.concat([old_crm.join(same, on="copy", how="anti"), of_touched])
+        months = _changed(kept, shards.everything(), replaced, people, rules, shelf)
     else:
         months = _rebuilt(shards, people, rules, shelf)
     return Updated(
@@ -141,26 +148,24 @@ def _rebuilt(shards: Shards, people: People, rules: MailRules, shelf: Shelf) -> 
     return monthly.rewritten(None, MONTHLY, parts, [], {}, shelf)
 
 
-def _changed(
-    kept: Kept, fresh: Frames, old: pl.DataFrame, replaced: pl.DataFrame, people: People, rules: MailRules, shelf: Shelf
-) -> Months:
+def _changed(kept: Kept, fresh: Frames, replaced: pl.DataFrame, people: People, rules: MailRules, shelf: Shelf) -> Months:
     """The months that another content has for the copies that came (`fresh`) and went (`replaced`)."""
-    members = _members(fresh["copy"], old, replaced)
+    members = _members(fresh["copy"], replaced, kept)
     fresh = {name: pl.concat([fresh[name], _loaded(kept, name, members)], how="diagonal") for name in KEPT}
     worked = _worked_out(fresh, people, rules)
     lost = pl.concat([members, replaced])
-    touched = lost.select("activity_id").unique()
+    touched = lost.select("activity_id", "month").unique()
     found, regrouped = _threads(kept, touched, worked)
     months = pl.concat([worked["email"].select("activity_id", "month"), regrouped]).unique("activity_id")
     worked["activity_thread"] = monthly.ordered("activity_thread", found.join(months, on="activity_id"))
-    gone = pl.concat([touched, worked["email"].select("activity_id")]).unique()
-    of_threads = pl.concat([gone, regrouped.select("activity_id")])
+    stale = pl.concat([touched.select("activity_id"), worked["email"].select("activity_id")]).unique()
+    of_threads = pl.concat([stale, regrouped.select("activity_id")])
     return monthly.rewritten(
         kept.partitions,
         MONTHLY,
         monthly.split(worked, MONTHLY, shelf),
         lost.get_column("month").unique().to_list(),
-        {name: of_threads if name == "activity_thread" else gone for name in MONTHLY},
+        {name: of_threads if name == "activity_thread" else stale for name in MONTHLY},
         shelf,
     )
 
@@ -181,11 +186,14 @@ def _read(new: NewMail, kept: Kept | None, people: People, rules: MailRules, sha
     """Read what the new rows touch, and add its copies to `shards`, numbered from `first`."""
     closed = sorted(people.opt_out.ids)
     none = mail.placed(new.older("messages", []))
-    listings = kept.control if kept is not None else _control(none)
+    told = (
+        (kept.control, kept.conservation) if kept is not None else (_control(none), pl.DataFrame(schema=quarantine.CONSERVATION))
+    )
+    boxes = gone.mailboxes(people.folders, *told)
     counts, bad, places, control = [], [], [], [_control(none)]
     groups = ((mail.placed(rows), None, mail.placed(listed)) for rows, listed in new.groups())
     if kept is not None:
-        groups = iter([_touched_rows([(none, None, none), *groups], new, kept, people)])
+        groups = iter([_touched_rows([(none, None, none), *groups], new, kept, people, boxes if rules.drop_deleted else None)])
         counts.append(kept.conservation)
         control.append(kept.control)
     for rows, older, listed in groups:
@@ -200,14 +208,14 @@ def _read(new: NewMail, kept: Kept | None, people: People, rules: MailRules, sha
             rules.hash_key,
         )
         if rules.drop_deleted:
-            copies = mail.without(copies, replay.in_no_folder(rows))
+            copies = mail.without(copies, gone.in_no_folder(rows, boxes))
         outcomes = pl.concat([copies.outcomes, mail.shut_outcomes(latest.filter(is_closed))])
-        outcomes = _without_gone(outcomes, rows, listings)
+        outcomes = gone.without_unheld(outcomes, rows, boxes)
         shards.add(_fresh(copies, None, first))
         first += copies.copies.height
         counts.append(quarantine.conservation(rows, latest, outcomes))
         if older is not None:
-            counts.append(_before(older, kept, closed))
+            counts.append(_before(older, kept, closed, rules.drop_deleted))
         facts = latest.select(*KEY, "source", *quarantine.PLACE[1:], "payload")
         bad.append(quarantine.of_records(facts, outcomes, KEY))
         places += [place(frame.filter(pl.col("record_id").is_not_null())) for frame in (rows, listed)]
@@ -222,39 +230,21 @@ def _read(new: NewMail, kept: Kept | None, people: People, rules: MailRules, sha
     return _Read(first, touched, seen.sort(), quarantine.summed(counts), quarantined, replay.control(pl.concat(control)))
 
 
-def _without_gone(outcomes: pl.DataFrame, rows: pl.DataFrame, listings: pl.DataFrame) -> pl.DataFrame:
-    """`outcomes` with unreadable messages that no folder holds any more as removed: nothing of them is known that could stay (N54).
-
-    `listings`: page rows of earlier runs.
-    """
-    bad = outcomes.filter(pl.col("outcome").str.starts_with("quarantined:")).select(KEY)
-    if bad.is_empty():
-        return outcomes
-    of_bad = rows.join(bad, on=KEY, how="semi")
-    pages = [frame.filter(pl.col("op") == "page").select(listings.columns) for frame in (rows, listings)]
-    held = replay.members(pl.concat([of_bad.select(listings.columns), *pages])).select("stream", "record_id")
-    there = of_bad.join(held, on=["stream", "record_id"], how="semi").select(KEY)
-    gone = bad.join(there, on=KEY, how="anti").with_columns(pl.lit(True).alias("is_gone"))
-    joined = outcomes.join(gone, on=KEY, how="left", maintain_order="left")
-    outcome = pl.when(pl.col("is_gone").fill_null(False)).then(pl.lit("removed")).otherwise("outcome").alias("outcome")
-    return joined.with_columns(outcome).drop("is_gone")
-
-
 def _control(rows: pl.DataFrame) -> pl.DataFrame:
     """Page and reject rows: what tells which listings are complete and what could not be taken in."""
     return rows.filter(pl.col("op").is_in(["page", "reject"])).drop("user_id", "folder_id")
 
 
 def _touched_rows(
-    groups: list[tuple[pl.DataFrame, None, pl.DataFrame]], new: NewMail, kept: Kept, people: People
+    groups: list[tuple[pl.DataFrame, None, pl.DataFrame]], new: NewMail, kept: Kept, people: People, boxes: gone.Mailboxes | None
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Message rows of all that is touched, those of them that were known before, and its rows of the list pass.
 
     Touched is what a new row names, unreadable messages that a new listing may leave out, and whole mailboxes whose owner or folders
-    are not what they were.
+    are not what they were, or of which (with `boxes`) other messages may be in no folder.
     """
     rows, listed = (pl.concat([group[part] for group in groups]) for part in (0, 2))
-    moved = changed_users(kept, people)
+    moved = sorted({*changed_users(kept, people), *(gone.relisted(rows, boxes) if boxes else [])})
     unreadable = kept.quarantined.filter(pl.col("user_id").is_in(rows.get_column("user_id").unique().implode()))
     named = pl.concat([frame.select(KEY) for frame in (rows, listed, unreadable)]).drop_nulls().unique()
     known = named.filter(place(named).is_in(kept.seen.implode()))
@@ -282,18 +272,22 @@ def changed_users(kept: Kept, people: People) -> list[str]:
     different = []
     for before, now in pairs:
         before, now = (
-            frame.filter(~pl.col("counts") | pl.col("is_sent")) if "counts" in frame.columns else frame for frame in (before, now)
+            frame.filter(~pl.col("counts") | pl.col("is_sent") | ~pl.col("is_there")) if "counts" in frame.columns else frame
+            for frame in (before, now)
         )
         different += [before.join(now, on=now.columns, how="anti"), now.join(before, on=now.columns, how="anti")]
     return sorted(set(pl.concat([frame.select("user_id") for frame in different]).get_column("user_id").to_list()))
 
 
-def _before(older: pl.DataFrame, kept: Kept, closed: list[str]) -> pl.DataFrame:
+def _before(older: pl.DataFrame, kept: Kept, closed: list[str], drop_deleted: bool) -> pl.DataFrame:
     """The counts that the touched rows had in the run before, to be taken off."""
     latest = mail.latest_messages(older)
     is_closed = pl.col("user_id").is_in(closed)
     read = mail.read_messages(latest.filter(~is_closed), kept.folders).select("stream", *KEY, "outcome")
-    outcomes = _without_gone(pl.concat([read, mail.shut_outcomes(latest.filter(is_closed))]), older, kept.control)
+    boxes = gone.mailboxes(kept.folders, kept.control, kept.conservation)
+    if drop_deleted:
+        read = mail.without_outcomes(read, gone.in_no_folder(older, boxes))
+    outcomes = gone.without_unheld(pl.concat([read, mail.shut_outcomes(latest.filter(is_closed))]), older, boxes)
     counted = quarantine.conservation(older, latest, outcomes)
     return counted.with_columns(-pl.col("row_count"))
 
@@ -314,46 +308,40 @@ def _fresh(copies: mail.Copies, signed: pl.DataFrame | None, first: int) -> Fram
     return {name: frame.with_columns(number).select(FRESH[name].keys()) for name, frame in tables}
 
 
-SLIM = ["copy", "source", "activity_id", "place", "same_id", "same_content", "signature"]
-
-
-def _slim(kept: Kept | None) -> pl.DataFrame:
+def _old(kept: Kept | None, which: pl.Expr) -> pl.DataFrame:
+    """Copies of the run before (SLIM) that a condition on these columns holds for."""
     if kept is None:
-        return pl.DataFrame(schema={**{name: KEPT_COPY[name] for name in SLIM}, "month": pl.String})
-    return kept.partitions.scan("copy", SLIM).collect()
+        return pl.DataFrame(schema=SLIM)
+    found = kept.partitions.scan("copy", [name for name in SLIM if name != "month"], kept.partitions.months).filter(which)
+    return found.collect(engine="streaming")
 
 
-def _replaced(old: pl.DataFrame, same: pl.DataFrame, touched: pl.Series) -> pl.DataFrame:
-    """The old copies that no longer stand: Dataverse copies that are not what they were, and messages that were touched."""
-    is_crm = pl.col("source") == "dataverse"
-    return pl.concat(
-        [
-            old.filter(is_crm).join(same, on="copy", how="anti"),
-            old.filter(~is_crm & pl.col("place").is_in(touched.implode())),
-        ]
-    )
-
-
-def _members(fresh: pl.DataFrame, old: pl.DataFrame, replaced: pl.DataFrame) -> pl.DataFrame:
+def _members(fresh: pl.DataFrame, replaced: pl.DataFrame, kept: Kept) -> pl.DataFrame:
     """Old copies that may be of one email with a copy that came or went, directly or by way of others."""
-    others = old.join(replaced, on="copy", how="anti")
-    loose = pl.concat([frame.filter(pl.col("same_id").is_null()).select("same_content") for frame in (old, fresh)]).unique()
-    found = others.clear()
+    loose = pl.concat([fresh, _old(kept, pl.col("same_id").is_null())], how="diagonal").filter(pl.col("same_id").is_null())
+    loose = loose.get_column("same_content").unique()
+    found = replaced.clear()
+    more = pl.concat([frame.select("same_id", "same_content") for frame in (fresh, replaced)])
+    asked = [more.get_column(name).clear() for name in ("same_id", "same_content")]
     while True:
-        known = pl.concat([frame.select("same_id", "same_content") for frame in (fresh, replaced, found)])
-        ids = known.get_column("same_id").drop_nulls().unique()
-        contents = known.select("same_content").unique().join(loose, on="same_content").get_column("same_content")
-        more = others.filter(pl.col("same_id").is_in(ids.implode()) | pl.col("same_content").is_in(contents.implode()))
-        if more.height == found.height:
+        ids, contents = more.get_column("same_id").drop_nulls(), more.get_column("same_content")
+        wanted = [ids, contents.filter(contents.is_in(loose.implode()))]
+        wanted = [keys.filter(~keys.is_in(known.implode())).unique() for keys, known in zip(wanted, asked, strict=True)]
+        if all(keys.is_empty() for keys in wanted):
             return found
-        found = more
+        is_of = pl.col("same_id").is_in(wanted[0].implode()) | pl.col("same_content").is_in(wanted[1].implode())
+        more = _old(kept, is_of.fill_null(False))
+        more = more.join(pl.concat([replaced, found]), on="copy", how="anti")
+        found = pl.concat([found, more])
+        asked = [pl.concat(pair) for pair in zip(asked, wanted, strict=True)]
 
 
 def _loaded(kept: Kept, name: str, members: pl.DataFrame) -> pl.DataFrame:
     """Rows of the member copies in a kept table, without what is worked out anew."""
-    months = members.get_column("month").unique()
-    parts = [kept.partitions.load(month, name).join(members, on="copy", how="semi") for month in months]
-    return pl.concat([pl.DataFrame(schema=KEPT[name]), *parts]).drop("activity_id", "is_out", strict=False)
+    months = members.get_column("month").unique().sort().to_list()
+    rows = kept.partitions.scan(name, list(KEPT[name]), months)
+    rows = rows.filter(pl.col("copy").is_in(members.get_column("copy").implode()))
+    return rows.drop("month", "activity_id", "is_out", strict=False).collect(engine="streaming").sort("copy")
 
 
 def _worked_out(copies: Frames, people: People, rules: MailRules) -> Frames:
@@ -396,17 +384,21 @@ def _threads(kept: Kept, touched: pl.DataFrame, worked: dict[str, pl.DataFrame])
     """
     ids = worked["activity"].get_column("activity_id")
     tied = worked["node"].filter(~pl.col("is_out")).select("activity_id", "node")
-    before = kept.partitions.scan("activity_thread", ["activity_id", "thread_id"])
-    nodes = kept.partitions.scan("node", ["activity_id", "is_out", "node"]).filter(~pl.col("is_out")).drop("is_out")
-    is_reached = pl.col("node").is_in(tied.get_column("node").unique().implode())
-    reached = nodes.filter(is_reached).select("activity_id").collect(engine="streaming")
-    near = pl.concat([reached, touched]).unique()
-    affected = before.join(near.lazy(), on="activity_id", how="semi").select("thread_id").unique().collect(engine="streaming")
-    others = before.join(affected.lazy(), on="thread_id", how="semi").collect(engine="streaming")
-    others = others.join(touched, on="activity_id", how="anti")
-    others_tied = (
-        nodes.join(others.lazy(), on="activity_id", how="semi").select("activity_id", "node").collect(engine="streaming")
-    )
+    every = kept.partitions.months
+
+    def before(months: list[str], column: str, values: pl.Series) -> pl.DataFrame:
+        rows = kept.partitions.scan("activity_thread", ["activity_id", "thread_id"], months)
+        return rows.filter(pl.col(column).is_in(values.unique().implode())).collect(engine="streaming")
+
+    def nodes(months: list[str], column: str, values: pl.Series) -> pl.DataFrame:
+        rows = kept.partitions.scan("node", ["activity_id", "is_out", "node"], months).filter(~pl.col("is_out"))
+        return rows.filter(pl.col(column).is_in(values.unique().implode())).drop("is_out").collect(engine="streaming")
+
+    near = pl.concat([nodes(every, "node", tied.get_column("node")).select("activity_id", "month"), touched]).unique()
+    affected = before(near.get_column("month").unique().to_list(), "activity_id", near.get_column("activity_id"))
+    others = before(every, "thread_id", affected.get_column("thread_id")).join(touched, on="activity_id", how="anti")
+    others_tied = nodes(others.get_column("month").unique().to_list(), "activity_id", others.get_column("activity_id"))
+    others_tied = others_tied.select("activity_id", "node")
     found = threads.threads(pl.concat([ids, others.get_column("activity_id")]), pl.concat([tied, others_tied]))
     changed = others.join(found, on=["activity_id", "thread_id"], how="anti")
     mine = found.join(worked["activity"], on="activity_id", how="semi")

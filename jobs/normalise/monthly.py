@@ -24,17 +24,17 @@ SORT = {
 """Row order of the published tables; those that are kept for the next run lie in order of `copy`."""
 
 Months = dict[str, dict[str, pl.LazyFrame]]
-"""Tables by month and name; the frames may wait on disk."""
+"""Tables by month and name, those that have another content now; the frames may wait on disk."""
 Parts = dict[str, dict[str, list[pl.LazyFrame]]]
 """The same, each table in pieces."""
 
 
 @dataclass(frozen=True)
 class Partitions:
-    """What lies by month: `scan(table, columns)` is a table with its `month`, `load(month, table)` reads one month of it."""
+    """What lies by month: `scan(table, columns, months)` is a table with its `month`, `load(month, table)` reads one month of it."""
 
     months: list[str]
-    scan: Callable[[str, list[str]], pl.LazyFrame]
+    scan: Callable[[str, list[str], list[str]], pl.LazyFrame]
     load: Callable[[str, str], pl.DataFrame]
 
 
@@ -68,34 +68,44 @@ def rewritten(
     gone: dict[str, pl.DataFrame],
     shelf: Shelf,
 ) -> Months:
-    """Every month that has another content now, with all its tables (`schemas`).
+    """The tables (`schemas`) that have another content now, by month; a month that is new has them all.
 
     `parts`: rows of the activities that were worked out, used up; `touched`: further months that lose rows; `gone`: for each table
     the activity ids whose kept rows no longer stand.
     """
     result: Months = {}
     for month in sorted({*touched, *parts}):
-        result[month] = {}
         of_month = parts.pop(month, {})
+        is_kept = kept is not None and month in kept.months
         for name, schema in schemas.items():
             rows = shelf.take(of_month.pop(name, []))
-            if kept is not None and month in kept.months:
-                rows.append(kept.load(month, name).join(gone[name], on="activity_id", how="anti"))
+            if is_kept and not rows and month not in touched:
+                continue
+            before = kept.load(month, name) if kept is not None and is_kept else None
+            if before is not None:
+                rows.append(before.join(gone[name], on="activity_id", how="anti", maintain_order="left"))
             if len(rows) != 1:
                 # The rows of one activity, or of one copy, are together in one of the pieces, and in order there.
                 every = pl.concat([pl.DataFrame(schema=schema), *rows])
                 rows = [every.sort(SORT.get(name, ["copy"])[0], maintain_order=True)]
-            result[month][name] = shelf.put(rows[0])
+            if before is None or not rows[0].equals(before):
+                result.setdefault(month, {})[name] = shelf.put(rows[0])
     return result
 
 
 def distinct(kept: Partitions | None, months: Months, table: str, column: str) -> pl.DataFrame:
     """The values of a column as it is now: in rewritten months (`months`) and in those that stay."""
-    parts = [tables[table].select(column) for tables in months.values()]
-    if kept is not None:
-        parts.append(kept.scan(table, [column]).filter(~pl.col("month").is_in(list(months))).select(column))
+    parts = [part.select(column) for part in _as_it_is(kept, months, table, [column])]
     found = [part.unique().collect(engine="streaming") for part in parts]
     return pl.concat([pl.DataFrame(schema={column: pl.String}), *found]).unique()
+
+
+def _as_it_is(kept: Partitions | None, months: Months, table: str, columns: list[str]) -> list[pl.LazyFrame]:
+    """A table as it is now, in parts: in the months in which it was rewritten, and in those in which it stays."""
+    rewritten = {month: tables[table] for month, tables in months.items() if table in tables}
+    if kept is None:
+        return [*rewritten.values()]
+    return [*rewritten.values(), kept.scan(table, columns, [month for month in kept.months if month not in rewritten])]
 
 
 def held(kept: Partitions | None, months: Months) -> pl.DataFrame:
@@ -107,9 +117,7 @@ def held(kept: Partitions | None, months: Months) -> pl.DataFrame:
     outcome = pl.when("is_out").then(pl.lit("ignored:opted_out")).otherwise(pl.lit("kept")).alias("outcome")
     by = ["stream", "is_out"]
     counted = pl.len().cast(pl.Int64).alias("row_count")
-    parts = [tables["copy"] for tables in months.values()]
-    if kept is not None:
-        parts.append(kept.scan("copy", by).filter(~pl.col("month").is_in(list(months))))
+    parts = _as_it_is(kept, months, "copy", by)
     found = [part.group_by(by).agg(counted).collect(engine="streaming") for part in parts]
     empty = pl.DataFrame(schema={"stream": pl.String, "is_out": pl.Boolean, "row_count": pl.Int64})
     counts = pl.concat([empty, *found]).group_by(by).agg(pl.col("row_count").sum())

@@ -111,7 +111,7 @@ def update(
 def _slim(kept: Kept | None) -> pl.DataFrame:
     if kept is None:
         return pl.DataFrame(schema={**{name: COPY[name] for name in SLIM}, "month": pl.String})
-    return kept.partitions.scan("copy", SLIM).collect()
+    return kept.partitions.scan("copy", SLIM, kept.partitions.months).collect()
 
 
 def _signed(name: str, facts: Facts, party: pl.DataFrame) -> pl.DataFrame:

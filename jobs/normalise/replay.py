@@ -7,7 +7,6 @@ Within a stream (round, page, row) alone orders them, and what comes later to th
 import polars as pl
 
 from jobs.normalise.payload import merged
-from jobs.normalise.times import INSTANT
 
 ARRIVAL = ["received_at", "stream", "round", "page", "row"]
 IN_STREAM = ["stream", "round", "page", "row"]
@@ -128,27 +127,3 @@ def standing_rejects(rows: pl.DataFrame) -> pl.DataFrame:
     last = rounds(rows).group_by("stream").agg(pl.col("round").max().alias("__listed"))
     rejects = rows.filter(pl.col("op") == "reject").join(last, on="stream", how="left")
     return rejects.filter(pl.col("__listed").is_null() | (pl.col("round") >= pl.col("__listed"))).drop("__listed")
-
-
-def in_no_folder(rows: pl.DataFrame) -> pl.DataFrame:
-    """Messages that a complete listing of every live folder of their mailbox does not show (N54): user_id, record_id.
-
-    `rows`: those of `messages/<user>/<folder>` streams with `user_id`. A listing counts when it started after the message was last seen.
-    """
-    key = ["user_id", "record_id"]
-    seen = rows.filter(pl.col("op") == "upsert").group_by(key).agg(pl.col("received_at").max().alias("seen_at"))
-    listed = rounds(rows).group_by("stream").agg(pl.col("round_started_at").max())
-    folders = rows.select("user_id", "stream").unique().join(listed, on="stream", how="left")
-    oldest = folders.group_by("user_id").agg(
-        pl.when(pl.col("round_started_at").is_null().any())
-        .then(None)
-        .otherwise(pl.col("round_started_at").min())
-        .alias("listed_at")
-    )
-    present = members(rows).join(rows.select("stream", "user_id").unique(), on="stream").select(key).unique()
-    return (
-        seen.join(oldest, on="user_id")
-        .filter(pl.col("listed_at").cast(INSTANT) > pl.col("seen_at").cast(INSTANT))
-        .join(present, on=key, how="anti")
-        .select(key)
-    )

@@ -14,7 +14,7 @@ empty in the first snapshot and starts anew when a table gets other columns.
 import hashlib
 import io
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ from jobs.errors import RapportError
 from jobs.normalise import calendars, crm, mail_update, other_update
 from jobs.normalise.monthly import OUTPUTS, Months, Partitions
 from jobs.normalise.quarantine import CONSERVATION, QUARANTINED
-from jobs.normalise.tables import Kept, Normalised
+from jobs.normalise.tables import Kept, KeptRecords, Normalised
+from jobs.privacy import opt_out
 from jobs.privacy.opt_out import OptOut
 
 MANIFEST = "snapshot.json"
@@ -46,6 +47,16 @@ MONTHLY = {"mail": mail_update.MONTHLY, "others": other_update.MONTHLY}
 
 
 @dataclass(frozen=True)
+class Basis:
+    """What a snapshot is made from: `fingerprint` of code and rules that nothing of a run before outlives, `rules` of all rules too,
+    and the raw files with their sizes."""
+
+    fingerprint: str
+    rules: str
+    files: dict[str, int]
+
+
+@dataclass(frozen=True)
 class Lake:
     """The folder of the normalised lake."""
 
@@ -62,19 +73,23 @@ class Lake:
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             raise RapportError(f"{file} is damaged: remove it, and the next run builds the normalised lake anew") from None
 
-    def state(self, fingerprint: str, files: dict[str, int]) -> tuple[Kept, dict[str, int]] | None:
-        """What the run before kept, and the raw files it had read; None when it cannot be built upon.
+    def settled(self, based_on: Basis) -> dict[str, Any] | None:
+        """The current manifest when it is made from this and all its files are there, so that nothing is left to do."""
+        manifest = self.manifest()
+        state = self._state_of(manifest)
+        is_same = all(state.get(name) == value for name, value in asdict(based_on).items())
+        return manifest if manifest is not None and is_same and self._is_whole(manifest, state) else None
 
-        It cannot after a change of code or rules (`fingerprint`), when a raw file it had read is no longer what it was, nor when a file
-        that it names is gone.
+    def state(self, fingerprint: str) -> tuple[Kept, dict[str, int]] | None:
+        """What the run before kept, and the raw files it had read with their sizes; None when it cannot be built upon.
+
+        It cannot after a change of code or rules (`fingerprint`), nor when a file that it names is gone.
         """
         manifest = self.manifest()
         state = self._state_of(manifest)
         if manifest is None or state.get("fingerprint") != fingerprint:
             return None
-        if any(files.get(name) != size for name, size in state["files"].items()):
-            return None
-        if any(not (self.root / path).is_file() for path in _paths(state) | _paths(manifest["tables"])):
+        if not self._is_whole(manifest, state):
             return None
         side = {
             name: pl.read_parquet(self.root / path, hive_partitioning=False)
@@ -94,9 +109,11 @@ class Lake:
             OptOut(**{name: frozenset(values) for name, values in state["opt_out"].items()}),
         )
         kept = Kept(
-            records=lambda name: pl.read_parquet(self.root / state["side"][f"record/{name}"], hive_partitioning=False),
-            crm_passed=side["crm_passed"],
-            crm_quarantined=side["crm_quarantined"],
+            crm=KeptRecords(
+                lambda name: pl.read_parquet(self.root / state["side"][f"record/{name}"], hive_partitioning=False),
+                side["crm_passed"],
+                side["crm_quarantined"],
+            ),
             calendars=calendars.Kept(side["event"], side["event_passed"], side["event_quarantined"]),
             mail=mail,
             others=other_update.Kept(self._partitions("others", state["months"]["others"]), state["next_copy"]["others"]),
@@ -105,11 +122,16 @@ class Lake:
         )
         return kept, state["files"]
 
+    def _is_whole(self, manifest: dict[str, Any], state: dict[str, Any]) -> bool:
+        return all((self.root / path).is_file() for path in _paths(state) | _paths(manifest["tables"]))
+
     def _partitions(self, kind: str, months: dict[str, dict[str, str]]) -> Partitions:
-        def scan(table: str, columns: list[str]) -> pl.LazyFrame:
+        def scan(table: str, columns: list[str], of: list[str]) -> pl.LazyFrame:
             parts = [
-                pl.scan_parquet(self.root / paths[table], hive_partitioning=False).select(*columns, pl.lit(month).alias("month"))
-                for month, paths in months.items()
+                pl.scan_parquet(self.root / months[month][table], hive_partitioning=False).select(
+                    *columns, pl.lit(month).alias("month")
+                )
+                for month in of
             ]
             schema = MONTHLY[kind][table]
             empty = pl.LazyFrame(schema={**{name: schema[name] for name in columns}, "month": pl.String})
@@ -120,9 +142,7 @@ class Lake:
 
         return Partitions(list(months), scan, load)
 
-    def write(
-        self, result: Normalised, facts: dict[str, Any], fingerprint: str, files: dict[str, int], streams: pl.DataFrame
-    ) -> dict[str, Any]:
+    def write(self, result: Normalised, facts: dict[str, Any], based_on: Basis, streams: pl.DataFrame) -> dict[str, Any]:
         """Write what changed, then the manifest, and return it; a result that changes nothing leaves the manifest as it is."""
         self.root.mkdir(parents=True, exist_ok=True)
         before = self.manifest()
@@ -131,8 +151,8 @@ class Lake:
             "mail": self._months("mail", result.mail.months, state_before if result.mail_kept else {}),
             "others": self._months("others", result.others.months, state_before if result.others_kept else {}),
         }
-        tables = {name: self._activity_table(name, months) for name in OUTPUTS}
         listed = before["tables"] if before else {}
+        tables = {name: self._activity_table(name, months, set(listed.get(name, []))) for name in OUTPUTS}
         tables |= {
             name: listed[name] if name in result.unchanged and name in listed else [self._content(name, frame)]
             for name, frame in result.whole.items()
@@ -140,7 +160,7 @@ class Lake:
         tables["conservation"] = [self._content("conservation", result.conservation)]
         content = {"tables": tables, **facts}
         snapshot_id = hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
-        state = self._state(result, months, state_before, fingerprint, files, streams)
+        state = self._state(result, months, state_before, based_on, streams)
         if before is not None and before["snapshot_id"] == snapshot_id:
             manifest = {**before, "state": state}
         else:
@@ -148,7 +168,10 @@ class Lake:
                 "snapshot_id": snapshot_id,
                 "previous_id": before["snapshot_id"] if before else None,
                 **content,
-                "row_counts": {name: self._row_count(paths) for name, paths in tables.items()},
+                "row_counts": {
+                    name: before["row_counts"][name] if before and listed.get(name) == paths else self._row_count(paths)
+                    for name, paths in tables.items()
+                },
                 "changes": self._changes(before, tables) if before else [],
                 "state": state,
             }
@@ -173,29 +196,30 @@ class Lake:
         """Files of mail, or of the other activities, by month and table."""
         months: dict[str, dict[str, str]] = dict(before["months"][kind]) if before else {}
         for month, frames in changed.items():
-            if frames["copy"].select(pl.len()).collect().item() == 0:
+            if "copy" in frames and frames["copy"].select(pl.len()).collect().item() == 0:
                 months.pop(month, None)
                 continue
-            months[month] = {
+            written = {
                 name: self._content(
                     f"{name}/month={month}" if name in OUTPUTS else f"state/{kind}/{name}/month={month}", frame.collect()
                 )
                 for name, frame in frames.items()
             }
+            months[month] = {**months.get(month, {}), **written}
         return dict(sorted(months.items()))
 
-    def _activity_table(self, name: str, months: dict[str, dict[str, dict[str, str]]]) -> list[str]:
+    def _activity_table(self, name: str, months: dict[str, dict[str, dict[str, str]]], listed: set[str]) -> list[str]:
+        """The files of a table that hold rows; one without any where none does. `listed`: those of the snapshot before."""
         files = [paths[name] for of_kind in months.values() for paths in of_kind.values() if name in paths]
-        listed = sorted(file for file in files if self._row_count([file]))
-        return listed or [self._content(name, pl.DataFrame(schema=OUTPUTS[name]))]
+        filled = sorted(file for file in files if file in listed or self._row_count([file]))
+        return filled or [self._content(name, pl.DataFrame(schema=OUTPUTS[name]))]
 
     def _state(
         self,
         result: Normalised,
         months: dict[str, dict[str, dict[str, str]]],
         before: dict[str, Any],
-        fingerprint: str,
-        files: dict[str, int],
+        based_on: Basis,
         streams: pl.DataFrame,
     ) -> str:
         mail, known = result.mail, result.people
@@ -221,14 +245,12 @@ class Lake:
             same = f"crm_{name}" in result.unchanged and before
             path = before["side"][f"record/{name}"] if same else self._content(f"state/record/{name}", frame)
             written[f"record/{name}"] = path
-        opt_out = known.opt_out
         state = {
-            "fingerprint": fingerprint,
-            "files": files,
+            **asdict(based_on),
             "next_copy": {"mail": mail.next_copy, "others": result.others.next_copy},
             "months": months,
             "side": written,
-            "opt_out": {name: sorted(getattr(opt_out, name)) for name in ("ids", "addresses", "domains")},
+            "opt_out": {name: sorted(getattr(known.opt_out, name)) for name in ("ids", "addresses", "domains")},
         }
         content = orjson.dumps(state, option=orjson.OPT_SORT_KEYS)
         path = f"state/{hashlib.sha256(content).hexdigest()[:24]}.json"
@@ -315,6 +337,6 @@ def code_fingerprint() -> str:
     """Changes with the code and data of this package and with Polars, whose hashes the state holds."""
     digest = hashlib.sha256(pl.__version__.encode())
     folder = Path(mail_update.__file__).parent
-    for file in sorted([*folder.glob("*.py"), *folder.glob("data/*")]):
+    for file in sorted([*folder.glob("*.py"), *folder.glob("data/*"), Path(opt_out.__file__)]):
         digest.update(file.name.encode() + file.read_bytes())
     return digest.hexdigest()

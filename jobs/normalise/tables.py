@@ -42,13 +42,20 @@ class Raw:
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What the run before kept: `records(table)` of Dataverse (`crm.Crm`), what is by whom opted out, the page and reject rows that
-    still tell something, and the state of each family; `streams` says what the raw files hold that it read."""
+class KeptRecords:
+    """What the run before kept of Dataverse: `records(table)` (`crm.Crm`), counts of `quarantine.passed`, what was in quarantine."""
 
     records: Callable[[str], pl.DataFrame]
-    crm_passed: pl.DataFrame
-    crm_quarantined: pl.DataFrame
+    passed: pl.DataFrame
+    quarantined: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the run before kept: the state of each family, that of Dataverse unless its rows are not what they were, and the page and
+    reject rows that still tell something; `streams` says what the raw files hold that it read."""
+
+    crm: KeptRecords | None
     calendars: calendars.Kept
     mail: mail_update.Kept
     others: other_update.Kept
@@ -83,8 +90,10 @@ def normalised(raw: Raw, rules: Rules, kept: Kept | None = None, shelf: Shelf | 
     What is too much for memory waits on `shelf`, the months of the result too.
     """
     shelf = shelf or Shelf()
-    dataverse = raw.dataverse(kept is not None)
-    read = crm.read_tables(dataverse, kept.records if kept else None, {"opportunity": rules.extra_columns}, _flags(rules))
+    records_before = kept.crm if kept else None
+    dataverse = raw.dataverse(records_before is not None)
+    read_before = records_before.records if records_before else None
+    read = crm.read_tables(dataverse, read_before, {"opportunity": rules.extra_columns}, _flags(rules))
     crm_tables = read.tables
     users = people.graph_users(raw.users)
     records = people.record_addresses(crm_tables, users)
@@ -97,7 +106,7 @@ def normalised(raw: Raw, rules: Rules, kept: Kept | None = None, shelf: Shelf | 
 
     # Activities that somebody's opting out took away, or brought back, are in no row that is new.
     before = kept if kept is not None and kept.mail.opt_out == opt_out else None
-    mail_before = before.mail if before is not None and not rules.drop_deleted_mail else None
+    mail_before = before.mail if before is not None else None
     mail_rules = MailRules(rules.hash_key, rules.copy_tolerance_seconds, rules.drop_deleted_mail, rules.collect_subjects)
     mails = mail_update.update(raw.mail(mail_before is not None), mail_before, known, mail_rules, shelf)
     new_events = raw.calendars(before is not None)
@@ -108,9 +117,11 @@ def normalised(raw: Raw, rules: Rules, kept: Kept | None = None, shelf: Shelf | 
     others = other_update.update(events, facts, known, others_before, moved, rules.collect_subjects, shelf)
 
     outcomes = pl.concat([mails.outcomes, others.outcomes]).filter(pl.col("outcome") != "kept")
-    crm_passed = quarantine.summed([read.passed, *([kept.crm_passed] if kept else [])])
-    bad = _unreadable_records(dataverse, outcomes, kept)
-    control = [dataverse, new_events.rows, *([kept.control] if kept else [])]
+    crm_passed = quarantine.summed([read.passed, *([records_before.passed] if records_before else [])])
+    bad = _unreadable_records(dataverse, outcomes, records_before)
+    control = [dataverse, new_events.rows]
+    if kept is not None:
+        control.append(kept.control if records_before else kept.control.filter(pl.col("source") != "dataverse"))
     control_rows = replay.control(pl.concat([frame.filter(pl.col("op").is_in(["page", "reject"])) for frame in control]))
     quarantined = [
         *[frame.drop("user_id") for frame in (mails.quarantined, events.quarantined, bad)],
@@ -186,7 +197,7 @@ def _everyone_out(
     return with_people(opt_out, records, merged, owners, linked)
 
 
-def _unreadable_records(rows: pl.DataFrame, outcomes: pl.DataFrame, kept: Kept | None) -> pl.DataFrame:
+def _unreadable_records(rows: pl.DataFrame, outcomes: pl.DataFrame, kept: KeptRecords | None) -> pl.DataFrame:
     """Quarantine rows of Dataverse activities. `outcomes`: those of all that are behind no activity."""
     key = ["stream", "record_id"]
     entity_sets = [crm.TABLES[name].entity_set for name in crm.ACTIVITIES]
@@ -195,7 +206,7 @@ def _unreadable_records(rows: pl.DataFrame, outcomes: pl.DataFrame, kept: Kept |
     if kept is None:
         return found
     still = outcomes.filter(pl.col("outcome").str.starts_with("quarantined:"))
-    older = kept.crm_quarantined.join(last, on=key, how="anti").join(still, on=key, how="semi")
+    older = kept.quarantined.join(last, on=key, how="anti").join(still, on=key, how="semi")
     return pl.concat([found, older])
 
 

@@ -160,9 +160,36 @@ class Chance:
         self.world.later()
 
 
-def random_world(seed: int, steps: int = 120) -> World:
+class Cleaning(Chance):
+    """Draws what happens in two mailboxes whose owners move, delete and list mail, and remove a folder now and then."""
+
+    FOLDERS = ("inbox", "extra")
+
+    def happen(self) -> None:
+        self.pick(*[self.mail] * 5, self.mail_part, self.take_out, self.take_out, *[self.listing] * 5, self.folder, self.drop)()
+
+    def mail(self) -> None:
+        user = self.pick("una", "bo")
+        self.world.mail(
+            user, self.pick(*self.FOLDERS), f"{user}-{self.number()}", self.pick(CLEO, DAN), ["una@ours.example"], at=self.at()
+        )
+
+    def take_out(self) -> None:
+        shown = [(row["stream"], row["record_id"]) for row in self.world.rows if row["stream"].startswith("messages/")]
+        if shown:
+            self.world.remove(*self.pick(*shown))
+
+    def drop(self) -> None:
+        if self.random.random() < 0.3:
+            self.world.remove(f"mailFolders/{mailbox_id(self.pick('una', 'bo'))}", self.pick(*self.FOLDERS))
+
+    def some_stream(self) -> str:
+        return f"messages/{mailbox_id(self.pick('una', 'bo'))}/{self.pick(*self.FOLDERS)}"
+
+
+def random_world(seed: int, steps: int = 120, drawn: type[Chance] = Chance) -> World:
     """Rows in order of arrival."""
-    chance = Chance(seed)
+    chance = drawn(seed)
     for _ in range(3):
         chance.contact()
     for step in range(steps):

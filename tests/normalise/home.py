@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 import jobs.normalise
+from jobs.extract.files import stream_folder
 from jobs.settings import Settings
 from tests.normalise.world import World
 
@@ -23,6 +24,22 @@ def land(world: World, home: Path, batches: list[list[int]] | None = None) -> No
             file = folder / f"{place:06}.parquet"
             if not file.exists() or pl.read_parquet(file).height != part.height:
                 part.write_parquet(file)
+
+
+def arrive(world: World, home: Path, batch: list[int], place: int) -> None:
+    """Add the rows of a batch to the raw log of `home`, in a file of its own for each stream, after those of smaller places.
+
+    Each file ends with the row of a page that another follows.
+    """
+    rows = world.frame().with_row_index("number").filter(pl.col("number").is_in(batch)).drop("number")
+    for (source, stream), part in rows.partition_by("source", "stream", as_dict=True).items():
+        folder = stream_folder(home, source, stream)
+        folder.mkdir(parents=True, exist_ok=True)
+        page = part.tail(1).with_columns(
+            pl.lit(place, pl.Int32).alias("page"), pl.lit(0, pl.Int32).alias("row"), pl.lit("page").alias("op"),
+            pl.lit(None, pl.String).alias("record_id"), pl.lit("{}").alias("payload"), pl.lit("next").alias("link_kind"),
+        )  # fmt: skip
+        pl.concat([part, page]).write_parquet(folder / f"{place:06}.parquet")
 
 
 def run(world: World, home: Path, **settings: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from jobs.normalise import job, mail_update, meetings, other_update
+from jobs.normalise import mail_update, meetings, other_update, raw
 from tests.normalise.home import land, manifest_of, run, stage
 from tests.normalise.world import World
 
@@ -110,7 +110,7 @@ def twice(update: Callable[..., Any]) -> Callable[..., Any]:
     [
         (mail_update, "_fresh", lose_fresh, {"messages", "emails"}),
         (meetings, "together", lose_copy, {"appointments"}),
-        (job, "_read", lose_row, {"phonecalls"}),
+        (raw, "_read", lose_row, {"phonecalls"}),
         (other_update, "update", twice, {"tasks"}),
     ],
 )

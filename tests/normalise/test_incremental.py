@@ -1,15 +1,22 @@
 """From run to run: what is worked out from new rows alone equals a full rebuild, and the snapshot names whatever changed."""
 
 import random
+import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
+from jobs.extract import compact
+from jobs.extract.files import raw_root
+from jobs.extract.retention import drop_replaced
+from jobs.normalise import raw
 from jobs.normalise.snapshot import REACH
-from tests.normalise.arrivals import batches, random_world
-from tests.normalise.home import changed, land, manifest_of, run, stage, table
-from tests.normalise.world import World
+from tests.normalise.arrivals import CLEO, Cleaning, batches, random_world
+from tests.normalise.home import arrive, changed, land, manifest_of, run, stage, table
+from tests.normalise.world import World, mailbox_id
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -46,6 +53,104 @@ def test_working_out_what_is_new_equals_a_full_rebuild(seed: int, tmp_path: Path
     last = manifest_of(grown)
     stage(grown, **settings)
     assert manifest_of(grown) == last
+
+
+@pytest.mark.parametrize("seed", [41, 42, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(43, 60))])
+def test_maintenance_between_rounds_changes_nothing(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compact, "FEWEST_FILES", 0)
+    chance = random.Random(seed)
+    world = random_world(seed, steps=160)
+    grown = tmp_path / "grown"
+    arrived = batches(world, seed, 8)
+    is_known = False
+    for number, batch in enumerate(arrived, start=1):
+        arrive(world, grown, batch, number)
+        if chance.random() < 0.3:
+            drop_replaced(grown, "maintenance", datetime(2027, 1, 1, tzinfo=UTC))
+        if is_known and chance.random() < 0.6:
+            compact.compact(grown, "maintenance")
+            is_known = False
+        if chance.random() < 0.5 or number == len(arrived):
+            is_known = True
+            whole = tmp_path / f"whole-{number}"
+            shutil.copytree(grown / "lake" / "raw", whole / "lake" / "raw")
+            stage(grown)
+            stage(whole)
+            assert_same(grown, whole)
+
+
+@pytest.mark.parametrize("seed", [60, 61, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(62, 80))])
+def test_dropping_deleted_mail_day_by_day_equals_dropping_it_at_once(seed: int, tmp_path: Path) -> None:
+    world = random_world(seed, drawn=Cleaning)
+    arrived = batches(world, seed, 6)
+    grown = tmp_path / "grown"
+    dropped = 0
+    for number in range(1, len(arrived) + 1):
+        land(world, grown, arrived[:number])
+        stage(grown, drop_deleted_mail=True)
+        whole = tmp_path / f"whole-{number}"
+        land(world, whole, arrived[:number])
+        stage(whole, drop_deleted_mail=True)
+        assert_same(grown, whole)
+        dropped = max(dropped, manifest_of(whole)["conservation"]["messages"].get("ignored:deleted", 0))
+    assert dropped
+    stage(grown, drop_deleted_mail=False)
+    stage(whole, drop_deleted_mail=False)
+    assert_same(grown, whole)
+
+
+def test_mail_is_not_dropped_while_a_folder_of_earlier_runs_was_never_listed(tmp_path: Path) -> None:
+    world = World()
+    inbox = f"messages/{mailbox_id('una')}/inbox"
+    world.mail("una", "inbox", "m1", CLEO, ["una@ours.example"])
+    world.mail("una", "archive", "m2", CLEO, ["una@ours.example"])
+    world.end_round(inbox)
+    assert run(world, tmp_path, drop_deleted_mail=True)["row_counts"]["activity"] == 2
+    world.later()
+    world.remove(inbox, "m1")
+    assert run(world, tmp_path, drop_deleted_mail=True)["row_counts"]["activity"] == 2
+    world.later("reconcile")
+    for folder in ("inbox", "archive"):
+        world.end_round(f"messages/{mailbox_id('una')}/{folder}")
+    assert run(world, tmp_path, drop_deleted_mail=True)["row_counts"]["activity"] == 0
+
+
+def test_what_compaction_moves_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compact, "FEWEST_FILES", 0)
+    world = random_world(0)
+    root = raw_root(tmp_path)
+    arrived = batches(world, 0, 6)
+
+    def held() -> tuple[dict[str, int], pl.DataFrame, frozenset[str]]:
+        files = raw.raw_files(tmp_path)
+        return files, *raw.since(root, files, *known)
+
+    def records(of: list[list[int]]) -> int:
+        return sum(world.rows[number]["op"] != "page" for batch in of for number in batch)
+
+    known = {}, pl.DataFrame(schema=raw.STREAMS)
+    for number, batch in enumerate(arrived[:3], start=1):
+        arrive(world, tmp_path, batch, number)
+    files, every, _ = held()
+    known = files, raw.streams_of(every)
+    compact.compact(tmp_path, "maintenance")
+    files, every, rewritten = held()
+    assert len(files) < len(known[0])
+    assert not rewritten and not every.get_column("is_new").any()
+    known = files, raw.streams_of(every)
+    for number, batch in enumerate(arrived[3:], start=4):
+        arrive(world, tmp_path, batch, number)
+    compact.compact(tmp_path, "maintenance")
+    files, every, rewritten = held()
+    new = every.filter("is_new")
+    assert not rewritten and not new.filter(pl.col("length").is_not_null()).is_empty(), "files hold rows of both kinds"
+    assert new.get_column("records").sum() == records(arrived[3:])
+    assert every.get_column("records").sum() == records(arrived)
+    known = files, raw.streams_of(every)
+    assert drop_replaced(tmp_path, "maintenance", datetime(2027, 1, 1, tzinfo=UTC))
+    _, every, rewritten = held()
+    assert (rewritten, set(every.filter("is_new").get_column("source"))) == ({"dataverse"}, {"dataverse"})
+    assert every.filter(pl.col("source") == "dataverse").get_column("is_new").all()
 
 
 def assert_same(grown: Path, whole: Path) -> None:

@@ -136,6 +136,22 @@ def test_n54_drop_deleted_mail_drops_what_a_reconcile_finds_in_no_folder() -> No
     assert kept == {"kept", "moved", "other"}
 
 
+def test_n54_drop_deleted_mail_drops_what_went_with_its_folder() -> None:
+    world = World()
+    world.folder("una", "project")
+    world.mail("una", "inbox", "kept", CLEO, [UNA])
+    world.mail("una", "project", "gone", CLEO, [UNA])
+    world.mail("una", "project", "broken", CLEO, [UNA], at="garbage")
+    world.later("full")
+    world.remove(f"mailFolders/{mailbox_id('una')}", "project")
+    tables = world.tables(drop_deleted_mail=True)
+    assert (len(tables.activities()), tables.reasons()) == (2, [])
+    world.mail("una", "inbox", "kept", CLEO, [UNA])
+    world.end_round(INBOX)
+    assert len(world.tables().activities()) == 2
+    assert len(world.tables(drop_deleted_mail=True).activities()) == 1
+
+
 def opted_out_world() -> World:
     world = World()
     world.contact("cleo", CLEO, emailaddress2="c2@acme.example")

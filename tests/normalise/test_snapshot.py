@@ -10,8 +10,9 @@ from filelock import FileLock
 
 from jobs.errors import RapportError
 from jobs.extract.files import SCHEMA
+from jobs.normalise import raw
 from jobs.normalise.crm import TABLES
-from jobs.normalise.job import COLUMNS
+from jobs.normalise.raw import COLUMNS
 from tests.normalise.home import changed, manifest_of, run
 from tests.normalise.world import World, guid
 
@@ -61,6 +62,17 @@ def test_only_months_that_change_are_written_and_the_snapshot_names_the_activiti
     late = pl.read_parquet([root / f for f in new]).filter(pl.col("source_ids").list.first().str.ends_with("late"))
     assert changed(tmp_path)["activity"] == {("activity_id", name) for name in late.get_column("activity_id")}
     assert all((root / file).exists() for files in before["tables"].values() for file in files)
+
+
+def test_a_run_with_nothing_new_reads_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = small_world()
+    before = run(world, tmp_path)
+    read: list[Any] = []
+    monkeypatch.setattr(raw, "read_raw", lambda *given, read_raw=raw.read_raw: read.append(given) or read_raw(*given))
+    assert run(world, tmp_path) == before
+    assert not read
+    assert run(world, tmp_path, internal_domains=["acme.example"])["internal_domains"] == ["acme.example"]
+    assert read
 
 
 def test_files_of_older_snapshots_are_removed(tmp_path: Path) -> None:

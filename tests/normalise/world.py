@@ -15,9 +15,9 @@ from typing import Any
 import polars as pl
 
 from jobs.normalise.calendars import NewEvents
-from jobs.normalise.job import COLUMNS
 from jobs.normalise.mail_update import NewMail
 from jobs.normalise.monthly import OUTPUTS
+from jobs.normalise.raw import COLUMNS
 from jobs.normalise.subject import subject_key
 from jobs.normalise.tables import Normalised, Raw, Rules, normalised
 
