@@ -88,13 +88,12 @@ def _run(home: Path, root: Path, settings: Settings, shelf: Shelf, progress: Pro
 
 def _update(log_root: Path, lake: Lake, based_on: Basis, rules: Rules, shelf: Shelf, progress: Progress) -> dict[str, Any]:
     """Write the snapshot of what the raw log holds now, and give its manifest."""
-    files = based_on.files
     kept, read_before = lake.state(based_on.fingerprint) or (None, {})
-    held, rewritten = raw.since(log_root, files, read_before, kept.streams if kept else pl.DataFrame(schema=raw.STREAMS))
-    if kept is not None and rewritten:
-        kept = replace(kept, crm=None) if rewritten == {"dataverse"} else None
-    streams = raw.streams_of(held)
-    rows = raw.read_raw(log_root, held, progress)
+    log = raw.since(log_root, based_on.files, read_before, kept.streams if kept else pl.DataFrame(schema=raw.STREAMS))
+    if kept is not None and log.rewritten:
+        kept = replace(kept, crm=None) if log.rewritten == {"dataverse"} else None
+    streams = raw.streams_of(log.held)
+    rows = raw.read_raw(log, progress)
     result = normalised(rows, rules, kept, shelf)
     started = overview.history_start(result.mail.control)
     facts = {

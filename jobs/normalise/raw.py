@@ -1,6 +1,7 @@
 """The raw log as the stage reads it: which of its rows came since the run before, and the rows by what they are for."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -29,6 +30,7 @@ HELD = {**STREAMS, **PART, "is_new": pl.Boolean}
 """STREAMS by parts of files, and whether the run before did not read them."""
 
 BATCH_ROWS = 100_000
+FEW_BYTES = 16 << 20
 
 Progress = Callable[..., None]
 
@@ -39,8 +41,19 @@ def raw_files(home: Path) -> dict[str, int]:
     return {path.relative_to(root).as_posix(): path.stat().st_size for path in log_files(home)}
 
 
-def since(root: Path, files: dict[str, int], read: dict[str, int], streams: pl.DataFrame) -> tuple[pl.DataFrame, frozenset[str]]:
-    """What the log holds now (HELD), and the sources some of whose rows are not what they were, and all of whose rows are new then.
+@dataclass(frozen=True)
+class Log:
+    """What the log in the folder `root` holds (`held`: HELD), its new rows where these are few, and the sources (`rewritten`) some of
+    whose rows are not what they were: all of their rows are new."""
+
+    root: Path
+    held: pl.DataFrame
+    new_rows: pl.DataFrame | None
+    rewritten: frozenset[str]
+
+
+def since(root: Path, files: dict[str, int], read: dict[str, int], streams: pl.DataFrame) -> Log:
+    """What the log holds now.
 
     `files`: its files and their sizes; `read`: the same of those that the run before read, and `streams` what they held (STREAMS).
     What a compaction merged is known by the record of it in the merged file.
@@ -58,10 +71,17 @@ def since(root: Path, files: dict[str, int], read: dict[str, int], streams: pl.D
     place = pl.DataFrame(places, schema={"before": pl.String, **PART}, orient="row")
     stay = streams.rename({"file": "before"}).join(place, on="before").drop("before")
     stay = stay.group_by(*PART, "source", "stream").agg(pl.col("rows", "records").sum())
-    parts = [(stay, False), (_counted(root, pl.DataFrame(new, schema=PART, orient="row")), True)]
-    return pl.concat(
-        [frame.with_columns(pl.lit(is_new).alias("is_new")).select(HELD.keys()) for frame, is_new in parts]
-    ), rewritten
+    scanned = list(_scanned(root, pl.DataFrame(new, schema=PART, orient="row")))
+    rows = None
+    if sum(files[file] for file in {file for file, _, _ in new}) <= FEW_BYTES:
+        # Many small files are cheaper to open once than to read little of.
+        rows = pl.concat(
+            [pl.LazyFrame(schema={**COLUMNS, **PART}), *(part.select(*COLUMNS, *PART) for part in scanned)]
+        ).collect()
+        scanned = [rows.lazy()]
+    parts = [(stay, False), (_counted(root, scanned), True)]
+    held = pl.concat([frame.with_columns(pl.lit(is_new).alias("is_new")).select(HELD.keys()) for frame, is_new in parts])
+    return Log(root, held, rows, rewritten)
 
 
 Part = tuple[str, int, int | None]
@@ -96,12 +116,11 @@ def streams_of(held: pl.DataFrame) -> pl.DataFrame:
     return held.group_by("file", "source", "stream").agg(pl.col("rows", "records").sum()).sort("file", "source", "stream")
 
 
-def _counted(root: Path, parts: pl.DataFrame) -> pl.DataFrame:
-    """What parts of files hold: PART, source, stream, rows, records."""
+def _counted(root: Path, parts: list[pl.LazyFrame]) -> pl.DataFrame:
+    """What rows of parts of files (`_scanned`) hold: PART, source, stream, rows, records."""
     counts = [pl.len().cast(pl.Int64).alias("rows"), (pl.col("op") != "page").sum().cast(pl.Int64).alias("records")]
     counted = [
-        rows.group_by("first", "length", "file", "source", "stream").agg(counts).collect(engine="streaming")
-        for rows in _scanned(root, parts)
+        rows.group_by("first", "length", "file", "source", "stream").agg(counts).collect(engine="streaming") for rows in parts
     ]
     prefix = f"{root.as_posix()}/"
     empty = pl.DataFrame(schema={name: kind for name, kind in HELD.items() if name != "is_new"})
@@ -122,20 +141,17 @@ def _scanned(root: Path, parts: pl.DataFrame) -> Iterator[pl.LazyFrame]:
         yield rows.with_columns(pl.lit(first, pl.Int64).alias("first"), pl.lit(length, pl.Int64).alias("length"))
 
 
-def read_raw(root: Path, held: pl.DataFrame, progress: Progress = lambda *_: None) -> Raw:
-    """The rows of the raw log by what they are for; mail is read a group of mailboxes at a time, or only what is new.
-
-    `held`: what its files hold (HELD).
-    """
+def read_raw(log: Log, progress: Progress = lambda *_: None) -> Raw:
+    """The rows of the raw log by what they are for; mail is read a group of mailboxes at a time, or only what is new."""
     family = pl.col("stream").str.split("/").list.first()
     user = pl.col("stream").str.split("/").list.get(1, null_on_oob=True).str.to_lowercase()
-    graph = held.filter(pl.col("source") == "graph").with_columns(family.alias("family"), user.alias("user"))
+    graph = log.held.filter(pl.col("source") == "graph").with_columns(family.alias("family"), user.alias("user"))
 
     def rows_of(kind: str) -> pl.DataFrame:
-        return _read(root, graph.filter(pl.col("family") == kind))
+        return _read(log, graph.filter(pl.col("family") == kind))
 
     def older(kind: str, users: list[str]) -> pl.DataFrame:
-        return _read(root, graph.filter(~pl.col("is_new"), pl.col("family") == kind, pl.col("user").is_in(users)))
+        return _read(log, graph.filter(~pl.col("is_new"), pl.col("family") == kind, pl.col("user").is_in(users)))
 
     def mail(only_new: bool) -> NewMail:
         every = graph.filter(pl.col("family").is_in(["messages", "messageHeaders"]), pl.col("is_new") if only_new else True)
@@ -145,26 +161,36 @@ def read_raw(root: Path, held: pl.DataFrame, progress: Progress = lambda *_: Non
         parts = mailbox_groups(every)
         for done, part in enumerate(parts):
             progress(done, len(parts), "mailbox groups")
-            yield _read(root, part.filter(family == "messages")), _read(root, part.filter(family == "messageHeaders"))
+            yield _read(log, part.filter(family == "messages")), _read(log, part.filter(family == "messageHeaders"))
 
     def dataverse(only_new: bool) -> pl.DataFrame:
-        every = held.filter(pl.col("source") == "dataverse")
-        return _read(root, every.filter("is_new") if only_new else every)
+        every = log.held.filter(pl.col("source") == "dataverse")
+        return _read(log, every.filter("is_new") if only_new else every)
 
     def calendars(only_new: bool) -> NewEvents:
         every = graph.filter(pl.col("family") == "calendarView")
-        rows = _read(root, every.filter("is_new") if only_new else every)
+        rows = _read(log, every.filter("is_new") if only_new else every)
         return NewEvents(rows, lambda users: older("calendarView", users))
 
     return Raw(dataverse, rows_of("users"), rows_of("mailFolders"), calendars, mail, has_graph=not graph.is_empty())
 
 
-def _read(root: Path, held: pl.DataFrame) -> pl.DataFrame:
-    """The rows of some streams in some parts of files."""
-    parts = [rows.select(COLUMNS.keys()) for rows in _scanned(root, held)]
+def _read(log: Log, held: pl.DataFrame) -> pl.DataFrame:
+    """The rows of some streams: those of the log before, its new ones, or both (`held`, a part of the log's)."""
+    to_read, at_hand = held, log.held.clear()
+    if log.new_rows is not None:
+        to_read, at_hand = held.filter(~pl.col("is_new")), held.filter("is_new")
+    parts = [rows.select(COLUMNS.keys()) for rows in _scanned(log.root, to_read)]
     rows = pl.concat([pl.LazyFrame(schema=COLUMNS), *parts]).collect()
     # A file holds one stream as a rule; asking each of many small files for its streams costs more than reading it.
-    return rows.filter(pl.col("stream").is_in(held.get_column("stream").unique().implode()))
+    found = [rows.filter(_is_of(to_read))]
+    if log.new_rows is not None and not at_hand.is_empty():
+        found.append(log.new_rows.filter(_is_of(at_hand)).select(COLUMNS.keys()))
+    return pl.concat(found)
+
+
+def _is_of(held: pl.DataFrame) -> pl.Expr:
+    return pl.col("stream").is_in(held.get_column("stream").unique().implode())
 
 
 def mailbox_groups(held: pl.DataFrame, limit: int = BATCH_ROWS) -> list[pl.DataFrame]:

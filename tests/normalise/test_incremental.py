@@ -123,7 +123,8 @@ def test_what_compaction_moves_is_not_read_again(tmp_path: Path, monkeypatch: py
 
     def held() -> tuple[dict[str, int], pl.DataFrame, frozenset[str]]:
         files = raw.raw_files(tmp_path)
-        return files, *raw.since(root, files, *known)
+        log = raw.since(root, files, *known)
+        return files, log.held, log.rewritten
 
     def records(of: list[list[int]]) -> int:
         return sum(world.rows[number]["op"] != "page" for batch in of for number in batch)
