@@ -23,6 +23,9 @@ SORT = {
 }
 """Row order of the published tables; those that are kept for the next run lie in order of `copy`."""
 
+ADDRESS = {"address": pl.String}
+"""What is kept as `address` beside the tables of a month: the addresses of its participants, each once."""
+
 Months = dict[str, dict[str, pl.LazyFrame]]
 """Tables by month and name, those that have another content now; the frames may wait on disk."""
 Parts = dict[str, dict[str, list[pl.LazyFrame]]]
@@ -68,7 +71,7 @@ def rewritten(
     gone: dict[str, pl.DataFrame],
     shelf: Shelf,
 ) -> Months:
-    """The tables (`schemas`) that have another content now, by month; a month that is new has them all.
+    """The tables (`schemas`, and `address`) that have another content now, by month; a month that is new has them all.
 
     `parts`: rows of the activities that were worked out, used up; `touched`: further months that lose rows; `gone`: for each table
     the activity ids whose kept rows no longer stand.
@@ -90,14 +93,15 @@ def rewritten(
                 rows = [every.sort(SORT.get(name, ["copy"])[0], maintain_order=True)]
             if before is None or not rows[0].equals(before):
                 result.setdefault(month, {})[name] = shelf.put(rows[0])
+                if name == "activity_participant":
+                    result[month]["address"] = shelf.put(rows[0].select(pl.col("address").unique().sort()))
     return result
 
 
-def distinct(kept: Partitions | None, months: Months, table: str, column: str) -> pl.DataFrame:
-    """The values of a column as it is now: in rewritten months (`months`) and in those that stay."""
-    parts = [part.select(column) for part in _as_it_is(kept, months, table, [column])]
-    found = [part.unique().collect(engine="streaming") for part in parts]
-    return pl.concat([pl.DataFrame(schema={column: pl.String}), *found]).unique()
+def addresses(kept: Partitions | None, months: Months) -> pl.DataFrame:
+    """The addresses of all participants as they are now (ADDRESS), one null where some have none."""
+    found = pl.collect_all([part.select("address") for part in _as_it_is(kept, months, "address", ["address"])])
+    return pl.concat([pl.DataFrame(schema=ADDRESS), *found]).unique()
 
 
 def _as_it_is(kept: Partitions | None, months: Months, table: str, columns: list[str]) -> list[pl.LazyFrame]:

@@ -23,7 +23,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from jobs.errors import RapportError
-from jobs.normalise import calendars, crm, mail_update, other_update
+from jobs.normalise import calendars, crm, mail_update, monthly, other_update
 from jobs.normalise.monthly import OUTPUTS, Months, Partitions
 from jobs.normalise.quarantine import CONSERVATION, QUARANTINED
 from jobs.normalise.tables import Kept, KeptRecords, Normalised
@@ -42,7 +42,10 @@ REACH = {
        for name, table in crm.TABLES.items() if name not in OF_ACTIVITIES},
 }  # fmt: skip
 """Tables whose changes are told, with the columns that tell whom a changed row reaches; other tables reach readers through these."""
-MONTHLY = {"mail": mail_update.MONTHLY, "others": other_update.MONTHLY}
+MONTHLY = {
+    kind: {**tables, "address": monthly.ADDRESS}
+    for kind, tables in (("mail", mail_update.MONTHLY), ("others", other_update.MONTHLY))
+}
 """The tables that lie by month, for mail and for the other activities."""
 
 

@@ -130,10 +130,7 @@ def normalised(raw: Raw, rules: Rules, kept: Kept | None = None, shelf: Shelf | 
     mail_kept = mail_before.partitions if mail_before else None
     others_kept = others_before.partitions if others_before else None
     domains = people.internal_domains(rules.internal_domains, crm_tables["systemuser"], users)
-    addresses = [
-        monthly.distinct(part, update.months, "activity_participant", "address")
-        for part, update in ((mail_kept, mails), (others_kept, others))
-    ]
+    addresses = [monthly.addresses(part, update.months) for part, update in ((mail_kept, mails), (others_kept, others))]
     person, finding = people.person_addresses(pl.concat(addresses), records, crm_tables, users, domains)
     whole = {
         "person_address": person,
