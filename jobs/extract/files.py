@@ -131,9 +131,8 @@ def stream_folders(home: Path) -> list[Path]:
 def log_files(home: Path) -> list[Path]:
     """Every file of the raw log that counts."""
     root = raw_root(home)
-    found: list[Path] = []
-    for name, _, names in os.walk(root):
-        folder = Path(name)
-        left_over = set(merged_away(folder)) if MERGE_MARK in names else set()
-        found += [folder / name for name in names if name.endswith(".parquet") and folder / name not in left_over]
-    return sorted(found)
+    found: list[str] = []
+    for folder, _, names in os.walk(root):
+        left_over = {path.name for path in merged_away(Path(folder))} if MERGE_MARK in names else set()
+        found += [f"{folder}/{name}" for name in names if name.endswith(".parquet") and name not in left_over]
+    return [Path(name) for name in sorted(found)]

@@ -38,6 +38,8 @@ def canonical_address(text: str | None) -> str | None:
 def canonical_domain(text: str) -> str:
     """A domain in lower case, without its final dot, in IDNA ASCII where that is possible."""
     domain = text.strip().lower().removesuffix(".")
+    if domain.isascii():
+        return domain
     try:
         return idna.encode(domain, uts46=True).decode()
     except (idna.IDNAError, UnicodeError):

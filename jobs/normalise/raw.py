@@ -37,8 +37,8 @@ Progress = Callable[..., None]
 
 def raw_files(home: Path) -> dict[str, int]:
     """Every file of the raw log and its size."""
-    root = raw_root(home)
-    return {path.relative_to(root).as_posix(): path.stat().st_size for path in log_files(home)}
+    start = len(f"{raw_root(home)}/")
+    return {str(path)[start:]: path.stat().st_size for path in log_files(home)}
 
 
 @dataclass(frozen=True)
