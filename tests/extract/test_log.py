@@ -1,12 +1,13 @@
 """The raw log as state: cursors, durability, watermarks."""
 
 import json
+import os
 from datetime import timedelta
 
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.extract import log, overview, parking
+from jobs.extract import overview, parking
 from jobs.extract.errors import SourceError
 from jobs.extract.files import SCHEMA, stream_folder
 from jobs.extract.log import Page, StreamLog, read_state
@@ -111,7 +112,7 @@ def test_full_disk_is_one_clear_error_and_leaves_the_state(tmp_path, monkeypatch
 
     with StreamLog(tmp_path, "graph", "users", "r").locked() as stream:
         stream.append(page(START, stream.next_round("full", START), 0))
-        monkeypatch.setattr(log.pq, "write_table", full)
+        monkeypatch.setattr(os, "fsync", full)
         with pytest.raises(SourceError, match=r"cannot write to .*users: No space left on device"):
             stream.flush()
     assert read_state(stream.folder) is None
