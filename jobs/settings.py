@@ -79,6 +79,9 @@ class Settings(BaseSettings):
     max_published_age_hours: float = Field(48.0, gt=0, description="Age of the published version that raises an alarm, hours.")
     max_drop_rate: float = Field(0.2, ge=0, le=1, description="Share of a mart's rows whose loss holds a version back (G5).")
     max_drop_rows: int = Field(20, ge=0, description="Rows that a mart must lose before its loss is judged (G5).")
+    may_be_empty: list[str] = Field(
+        default_factory=list, description="Marts whose last row may go without failing the gate (G5)."
+    )
     drop_check_after_versions: int = Field(7, ge=0, description="Versions published before row counts are compared (G5).")
     max_kpi_jump_rate: float = Field(0.5, gt=0, description="Change of a KPI's total between versions that warns, share.")
     max_quarantine_rate: float = Field(0.01, ge=0, le=1, description="Share of quarantined records that warns.")

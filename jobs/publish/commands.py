@@ -114,7 +114,7 @@ def verify(version: str | None) -> None:
 @click.option("--rows", type=click.IntRange(1), default=20, show_default=True, help="How many of them.")
 def diff(old: str, new: str, mart: str | None, rows: int) -> None:
     """Show which rows and columns changed from version OLD to version NEW."""
-    from jobs.publish.diff import changed_rows
+    from jobs.publish.diff import changed_rows, shape_changes
     from jobs.publish.diff import diff as diff_versions
 
     store = _store()
@@ -136,6 +136,8 @@ def diff(old: str, new: str, mart: str | None, rows: int) -> None:
     ]
     _table(f"{before.name} and {after.name}", ("mart", "only old", "only new", "changed", "columns (values changed)"), shown)
     click.echo("marts that are not listed are equal but for their as-of")
+    if reshaped := shape_changes(before, after):
+        _table("Columns that changed and are not compared", ("mart", "column", "change"), reshaped)
 
 
 @click.command()

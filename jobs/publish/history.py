@@ -146,7 +146,9 @@ def published_partition(con: duckdb.DuckDBPyConnection, home: Path, mart: Mart, 
     relation = f"read_parquet({paths([source])}, hive_partitioning = false)"
     found = con.execute(f"SELECT count(*) FROM {relation}").fetchone()[0]
     if found != rows:
-        raise HistoryError(f"{source} has {found} rows, the candidate {rows}: the history changed during the run; run it again")
+        raise HistoryError(
+            f"{source} has {found} rows, the candidate {rows}: the history changed since it was built; run relationship_kpis again"
+        )
     if list(shape(con, relation).items()) == [(c.name, c.data_type) for c in mart.columns]:
         files.link_or_copy(source, target)
     else:

@@ -94,7 +94,7 @@ class Published:
 
     def published_count(self) -> int:
         """How many versions were published so far, those no longer kept included (G5)."""
-        return len({e["version"] for e in self.log() if e["action"] == "publish"})
+        return len({e["version"] for e in self.log() if e["action"] in ("publish", "release")})
 
     def point(self, version: Version) -> None:
         """Make `current` name `version`."""

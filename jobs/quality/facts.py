@@ -5,6 +5,9 @@ Each is a small table of the gate's own database, so that a check over them is d
 - `run`: one row; as-of, tier, thresholds, what the run is and what is published
 - `known_record`: `record_type`, `record_id` of every record of the source
 - `row_count`: mart, rows now and in the published version
+- `may_be_empty`: marts that may lose all their rows
+- `lost_partition`: days and weeks of the published version that the candidate lacks though they are to be kept
+- `no_number`: mart, column, rows in which it is NaN or infinite
 - `kpi_total`: mart, column, the column's sum now and in the published version
 - `column_change`: mart, column and what happened to it since the published version
 - `watermark`: source, stream, start of its last complete round, whether it is parked
@@ -14,7 +17,7 @@ Each is a small table of the gate's own database, so that a check over them is d
 """
 
 import json
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ from jobs.extract.files import log_files
 from jobs.publish import history
 from jobs.publish.catalogue import Mart, literal, quote
 from jobs.publish.context import RunContext
+from jobs.publish.diff import column_changes
 from jobs.publish.verdict import GateError
 from jobs.publish.versions import Published, Version
 from jobs.publish.writer import paths
@@ -44,6 +48,9 @@ def gather(con: duckdb.DuckDBPyConnection, home: Path, marts: dict[str, Mart], c
     _run(con, context, settings, published, store.published_count())
     _known_records(con)
     _row_counts(con, marts, published)
+    _may_be_empty(con, settings)
+    _lost_partitions(con, marts, context, settings, published)
+    _no_numbers(con, marts)
     _totals(con, marts, published)
     _column_changes(con, marts, published)
     _watermarks(con, context)
@@ -113,6 +120,38 @@ def _row_counts(con: duckdb.DuckDBPyConnection, marts: dict[str, Mart], publishe
     _table(con, "row_count", "mart VARCHAR, candidate_rows BIGINT, published_rows BIGINT", rows)
 
 
+def _may_be_empty(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    names = [*settings.may_be_empty, *([] if settings.collect_subjects else ["activity_subject"])]
+    _table(con, "may_be_empty", "mart VARCHAR", [(name,) for name in names])
+
+
+def _lost_partitions(
+    con: duckdb.DuckDBPyConnection, marts: dict[str, Mart], context: RunContext, settings: Settings, published: Version | None
+) -> None:
+    oldest = context.as_of_date - timedelta(days=settings.history_days)
+    rows = []
+    for mart in marts.values() if published else ():
+        if mart.partition and mart.name in published.marts:
+            held = con.execute(
+                f"SELECT DISTINCT {quote(mart.partition)} FROM candidate.{mart.schema}.{quote(mart.name)}"
+            ).fetchall()
+            there = {date.fromisoformat(f.stem) for f in published.mart_files(mart.name) if f.stem != "empty"}
+            lost = there - {value for (value,) in held}
+            rows += [(mart.name, value) for value in sorted(lost) if oldest < value <= context.as_of_date]
+    _table(con, "lost_partition", "mart VARCHAR, partition_value DATE", rows)
+
+
+def _no_numbers(con: duckdb.DuckDBPyConnection, marts: dict[str, Mart]) -> None:
+    rows = []
+    for name, mart in marts.items():
+        columns = [c.name for c in mart.columns if c.data_type == "DOUBLE"]
+        if columns:
+            counts = ", ".join(f"count(*) FILTER (WHERE NOT isfinite({quote(c)}))" for c in columns)
+            found = con.execute(f"SELECT {counts} FROM {mart.schema}.{quote(name)}").fetchone()
+            rows += [(name, column, count) for column, count in zip(columns, found, strict=True) if count]
+    _table(con, "no_number", "mart VARCHAR, column_name VARCHAR, row_count BIGINT", rows)
+
+
 def _totals(con: duckdb.DuckDBPyConnection, marts: dict[str, Mart], published: Version | None) -> None:
     rows = []
     for name, mart in marts.items():
@@ -139,28 +178,6 @@ def _published_totals(
 def _column_changes(con: duckdb.DuckDBPyConnection, marts: dict[str, Mart], published: Version | None) -> None:
     rows = [row for name, old in (published.marts if published else {}).items() for row in column_changes(old, marts.get(name))]
     _table(con, "column_change", "mart VARCHAR, column_name VARCHAR, change VARCHAR", rows)
-
-
-def column_changes(old: Mart, new: Mart | None) -> list[tuple[str, str, str]]:
-    """What a new shape breaks for readers of the old one: mart, column, change; new columns break nothing."""
-    if new is None:
-        return [(old.name, "(all)", "the mart disappeared")]
-    fresh = {c.name: c for c in new.columns}
-    changes = []
-    for column in old.columns:
-        now = fresh.get(column.name)
-        if now is None:
-            changes.append((old.name, column.name, "disappeared"))
-        elif now.data_type != column.data_type:
-            changes.append((old.name, column.name, f"{column.data_type} became {now.data_type}"))
-        elif now.nullable and not column.nullable:
-            changes.append((old.name, column.name, "may now be null"))
-    common = [c.name for c in old.columns if c.name in fresh]
-    if common != [c.name for c in new.columns if c.name in set(common)]:
-        changes.append((old.name, "(order)", "the order of columns changed"))
-    if old.key != new.key:
-        changes.append((old.name, ", ".join(old.key), f"the key became {', '.join(new.key)}"))
-    return changes
 
 
 def _watermarks(con: duckdb.DuckDBPyConnection, context: RunContext) -> None:

@@ -165,6 +165,8 @@ def _write_docs(gx_context: Any, folder: Path) -> None:
         {
             "class_name": "SiteBuilder",
             "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+            "show_how_to_buttons": False,
+            "site_section_builders": {"expectations": "None", "profiling": "None"},
             "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str((folder / "docs").resolve())},
         },
     )

@@ -22,6 +22,11 @@ SHORT = {
     "expect_column_values_to_be_in_set": "in_set",
     "expect_no_rows": "no_rows",
 }
+JUDGED_BY = {
+    "expect_column_values_to_not_be_null": "expect_no_null",
+    "expect_column_values_to_be_between": "expect_between",
+    "expect_column_values_to_be_in_set": "expect_in_set",
+}
 
 
 @dataclass(frozen=True)
@@ -35,10 +40,10 @@ class Expectation:
     evidence: str
 
     def configuration(self) -> dict[str, Any]:
-        """The expectation as Great Expectations reads it."""
+        """The expectation as Great Expectations reads it, by the class of `expectations.py` that judges it."""
         query = self.evidence.replace("{", "{{").replace("}", "}}")
         kwargs = {"unexpected_rows_query": query} if self.type == "expect_no_rows" else self.kwargs
-        return {"type": self.type, "kwargs": kwargs, "meta": {"name": self.name, **self.meta}}
+        return {"type": JUDGED_BY.get(self.type, self.type), "kwargs": kwargs, "meta": {"name": self.name, **self.meta}}
 
 
 @dataclass(frozen=True)

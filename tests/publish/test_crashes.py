@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from itertools import islice
 from pathlib import Path
 
@@ -190,6 +191,52 @@ def test_a_full_disk_leaves_the_published_version_alone(tmp_path):
     for home in homes:
         assert_whole(home)
         assert_the_next_run_goes_on(home, digest)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A real file system of 32 MB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", folder], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        message = f"NO RIGHT TO MOUNT: a disk that is really full is NOT drilled; run this as root ({mounted.stderr.strip()})"
+        warnings.warn(message, stacklevel=1)
+        pytest.skip(message)
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.long
+def test_a_disk_that_is_really_full_at_any_fill(tmp_path, small_disk):
+    """With less and less room left the second publication fails, and once there is room the same run goes on."""
+    contacts = 60_000
+    publish_one(tmp_path / "undisturbed", "r1")
+    digest = publish_one(tmp_path / "undisturbed", "r2", sent=2, contacts=contacts).content_hash
+    publish_one(tmp_path / "first", "r1")
+    failed, published = set(), 0
+    for room in (12000, 6000, 5000, 4000, 3000, 2000, 1500, 1000, 600, 300, 100, 40, 8, 0):
+        steps = []
+        home = shutil.copytree(tmp_path / "first", small_disk / "home", symlinks=True)
+        run = context("r2")
+        path = checked(home, run, candidate(home, run, sent=2, contacts=contacts))
+        ballast = small_disk / "ballast"
+        free = os.statvfs(small_disk)
+        with ballast.open("wb") as file:
+            file.write(bytes(free.f_bavail * free.f_frsize - room * 1024))
+        try:
+            publish(path, home, run, settings(home), lambda done, total, note, steps=steps: steps.append(note))
+            published += 1
+        except PublishError as error:
+            assert "free the cause and run again" in str(error)
+            failed.add(steps[-1])
+        assert_whole(home)
+        ballast.unlink()
+        assert_the_next_run_goes_on(home, digest)
+        shutil.rmtree(home)
+    assert published and {"write history partition", "write kpi_contact", "write DuckDB files"} <= failed, failed
 
 
 def test_one_publication_at_a_time(tmp_path, monkeypatch):

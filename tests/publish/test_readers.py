@@ -87,6 +87,30 @@ def test_diff_counts_rows_and_columns(tmp_path):
     assert "(only new)" in run_command(tmp_path, "diff", first.name, second.name, "--mart", "kpi_contact")
 
 
+def test_diff_of_versions_whose_columns_and_keys_differ(tmp_path):
+    publish_one(tmp_path, "r1")
+    other = {
+        **MARTS,
+        "kpi_contact": ({"key": ["contact_id"]}, "contact_id VARCHAR!, emails_sent DOUBLE!, region VARCHAR, as_of TIMESTAMP WITH TIME ZONE!"),
+        "kpi_account": ({"key": ["account_id", "emails_sent"]}, MARTS["kpi_account"][1]),
+    }  # fmt: skip
+    write_project(tmp_path / "dbt_project", other)
+    narrower = {**other, "kpi_contact": (other["kpi_contact"][0], f"{other['kpi_contact'][1]}, response_rate_by_us DOUBLE")}
+    run = context("r2")
+    path = candidate(tmp_path, run, marts=narrower)
+    with duckdb.connect(str(path)) as con:
+        con.execute("ALTER TABLE kpi_contact DROP response_rate_by_us")
+    publish(checked(tmp_path, run, path), tmp_path, run, settings(tmp_path))
+    first, second = sorted(Published(tmp_path).versions(), key=lambda v: v.manifest["run_id"])
+    told = run_command(tmp_path, "diff", first.name, second.name)
+    for change in ("BIGINT became DOUBLE", "disappeared", "is new", "the key became account_id, emails_sent"):
+        assert change in told
+    found = {d.mart: d for d in diff(first, second)}
+    assert found["kpi_contact"].equal and (found["kpi_account"].only_old, found["kpi_account"].only_new) == (2, 2)
+    with pytest.raises(RapportError, match="another key"):
+        run_command(tmp_path, "diff", first.name, second.name, "--mart", "kpi_account")
+
+
 def test_design_4_10_an_older_day_reads_a_new_column_as_null(tmp_path):
     publish_one(tmp_path, "r1")
     key, columns = MARTS["kpi_history"]

@@ -32,7 +32,7 @@ def pages_only_where_they_are_looked_at(monkeypatch, request):
         monkeypatch.setattr(sys.modules["jobs.quality.gate"], "_write_docs", lambda *_: None)
 
 
-def judged(clean, tmp_path, defect="", suites=None, run=None, after=None):
+def judged(clean, tmp_path, defect="", suites=None, run=None, after=None, **more):
     """The verdict on a copy of the clean home with `defect` in its candidate, by the named suites alone."""
     home = tmp_path / "home"
     shutil.copytree(clean, home, symlinks=True)
@@ -49,7 +49,7 @@ def judged(clean, tmp_path, defect="", suites=None, run=None, after=None):
         folder.mkdir()
         for file in [*EXPECTATIONS.glob("_*.yml"), *(EXPECTATIONS / f"{s}.yml" for s in suites)]:
             shutil.copy(file, folder)
-    return gate(path, home, run or world.context(), world.settings(home), expectations=folder)
+    return gate(path, home, run or world.context(), world.settings(home, **more), expectations=folder)
 
 
 def failed(verdict):
@@ -202,6 +202,7 @@ DEFECTS = {
     **{f"lake_crm_{t}": {"key_unique": f"INSERT INTO lake.crm_{t} FROM lake.crm_{t} LIMIT 1"} for t in ("account", "contact", "lead", "opportunity", "systemuser")},
 }  # fmt: skip
 CROSS_TABLE = {
+    "numbers_are_finite": "UPDATE kpi_contact SET response_time_by_us_hours = 'NaN' WHERE contact_id = 'c1'; UPDATE who_knows_whom SET strength = 'inf' WHERE contact_id = 'c1'",
     "daily_sum_is_lifetime": SENT,
     "history_equals_lifetime": SENT,
     "dimension_and_kpi_have_the_same_records": "DELETE FROM dim_lead WHERE lead_id = 'l1'",
@@ -221,7 +222,15 @@ CROSS_TABLE = {
 # their defects lie in facts about sources and versions, and stand in the tests below
 TESTS_OF_THEIR_OWN = {
     "sources": {"source_age", "stream_age", "rows_are_conserved", "quarantine_rate", "unresolved_rate", "days_without_activity"},
-    "cross_version": {"mart_emptied", "row_drop", "row_growth", "kpi_jump", "contract_is_kept", "weeks_are_as_written"},
+    "cross_version": {
+        "mart_emptied",
+        "row_drop",
+        "row_growth",
+        "kpi_jump",
+        "days_and_weeks_are_kept",
+        "contract_is_kept",
+        "weeks_are_as_written",
+    },
     "raw_page_row": {"records_have_ids", "links_on_page_rows_only", "links_without_a_host"},
 }
 
@@ -445,6 +454,40 @@ def test_kpi_jump_contract_and_weeks(published, tmp_path):
     )
     major = judged(published, tmp_path / "4", drop, ["cross_version"], world.context(contract_version="2.0"), narrower)
     assert failed(major) == set()
+
+
+def test_a_day_that_readers_have_does_not_vanish(published, tmp_path):
+    def more_days(home):
+        file = Published(home).current().folder / "manifest.json"
+        manifest = json.loads(file.read_text())
+        days = manifest["marts"]["kpi_history"]["files"]
+        days.update(
+            {
+                f"parquet/kpi_history/{day}.parquet": days["parquet/kpi_history/2026-07-05.parquet"]
+                for day in ("2026-07-04", "2020-01-01")
+            }
+        )
+        file.chmod(0o644)
+        file.write_text(json.dumps(manifest))
+
+    lost = judged(published, tmp_path / "1", LINKS.format(1000), ["cross_version"], after=more_days)
+    assert failed(lost) == {("cross_version", "days_and_weeks_are_kept")} and lost.status == "critical"
+    assert [row["partition_value"].isoformat() for row in lost.failures[0].examples] == ["2026-07-04"]
+    erased = judged(published, tmp_path / "2", LINKS.format(1000), ["cross_version"], world.context(never_held=True), more_days)
+    assert failed(erased) == set()
+
+
+def test_marts_that_may_be_empty(published, tmp_path):
+    gone = f"{LINKS.format(1000)}; DELETE FROM restricted.activity_subject; DELETE FROM kpi_lead"
+    for number, (more, expected) in enumerate(
+        [
+            ({}, ["kpi_lead"]),
+            ({"may_be_empty": ["kpi_lead"]}, []),
+            ({"collect_subjects": True}, ["activity_subject", "kpi_lead"]),
+        ]
+    ):
+        verdict = judged(published, tmp_path / str(number), gone, ["cross_version"], **more)
+        assert sorted(row["mart"] for c in verdict.failures if c.name == "mart_emptied" for row in c.examples) == expected
 
 
 def test_evidence_is_kept_limited_and_named(clean, tmp_path):
