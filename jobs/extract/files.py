@@ -65,7 +65,11 @@ def stream_folder(home: Path, source: str, stream: str) -> Path:
 
 def stream_files(folder: Path) -> list[Path]:
     """The files of a stream in the order of their pages."""
-    return sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    return [folder / name for name in sorted(names) if name.endswith(".parquet") and not name.startswith(".")]
 
 
 def merge_mark(folder: Path) -> Path:
@@ -88,6 +92,15 @@ def finish_merge(folder: Path) -> None:
     for path in merged_away(folder):
         path.unlink(missing_ok=True)
     merge_mark(folder).unlink(missing_ok=True)
+
+
+def clean_up(folder: Path) -> None:
+    """Remove what a crash left in a stream's folder: half-written files, and a merge that is not finished."""
+    for name in os.listdir(folder):
+        if name == MERGE_MARK:
+            finish_merge(folder)
+        elif name.startswith(".") and name.endswith(".tmp"):
+            (folder / name).unlink(missing_ok=True)
 
 
 def write_durably(path: Path, table: pa.Table, noted: dict[str, str] | None = None) -> None:

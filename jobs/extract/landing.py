@@ -78,6 +78,7 @@ def _headers(value: Any) -> Any:
     ]
 
 
+_subject_key = lru_cache(maxsize=50_000)(subject_key)
 _NAME = re.compile(r"[A-Za-z_@][\w.@]{0,99}")
 
 
@@ -101,8 +102,6 @@ class Filter:
     def __post_init__(self) -> None:
         self._kept = self.plain | self.parts.keys()
         self._known = self._kept | self.expected | {"@odata.etag", "@odata.context"}
-        key = self.hash_key
-        self._subject_key = lru_cache(maxsize=100_000)(lambda subject: subject_key(subject, key))
 
     def record_id(self, record: Record) -> str | None:
         """The id of a record, None where it has none."""
@@ -119,7 +118,7 @@ class Filter:
         if "subject" in kept:
             subject = kept["subject"] if type(kept["subject"]) is str else ""
             if self.keyed_subject:
-                kept["subject_key"] = self._subject_key(subject)
+                kept["subject_key"] = _subject_key(subject, self.hash_key)
             if not self.collect_subjects or kept.get("sensitivity") == "private" or kept.get("ismapiprivate") is True:
                 del kept["subject"]
         return kept

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from jobs.extract.errors import SourceError, StreamBusy
-from jobs.extract.files import INSTANT, SCHEMA, finish_merge, stream_files, stream_folder, write_durably
+from jobs.extract.files import INSTANT, SCHEMA, clean_up, stream_files, stream_folder, write_durably
 
 FULL_KINDS = ("full", "reconcile")
 IMPORT = "import"
@@ -111,7 +111,8 @@ class StreamLog:
     def locked(self) -> Iterator["StreamLog"]:
         """Hold the stream's lock, with its state read; what was not flushed is forgotten at the end."""
         with _writing(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
+            if not self.folder.is_dir():
+                self.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.folder / "stream.lock", timeout=0)
         try:
             with _writing(self.folder):
@@ -120,9 +121,7 @@ class StreamLog:
             raise StreamBusy(f"another run is extracting {self.source} {self.stream}: wait for it to end") from None
         try:
             with _writing(self.folder):
-                for leftover in self.folder.glob(".*.tmp"):
-                    leftover.unlink(missing_ok=True)
-                finish_merge(self.folder)
+                clean_up(self.folder)
             self.state = read_state(self.folder)
             yield self
         finally:
@@ -172,49 +171,40 @@ class StreamLog:
         return self._known_ids
 
     def _table(self) -> pa.Table:
-        counts = [len(page.rows) + 1 for page in self._pages]
-        ops: list[str] = []
-        ids: list[str | None] = []
-        payloads: list[bytes | None] = []
-        for page, state in zip(self._pages, self._states, strict=True):
-            ops.append("page")
-            ids.append(None)
-            payloads.append(orjson.dumps({**page.facts, **_carried(state)}))
-            if page.rows:
-                more_ops, more_ids, more_payloads = zip(*page.rows, strict=True)
-                ops += more_ops
-                ids += more_ids
-                payloads += more_payloads
-        page_of_row = np.repeat(np.arange(len(counts)), counts)
-        row = np.arange(len(ops)) - np.repeat(np.cumsum(counts) - counts, counts)
-        spread, page_rows_only = pa.array(page_of_row), pa.array(page_of_row, mask=row > 0)
+        pages = zip(self._pages, self._states, strict=True)
+        return pa.Table.from_batches([self._batch(page, state) for page, state in pages], SCHEMA)
 
-        def per_page(values: list[Any], kind: pa.DataType) -> pa.Array:
-            return pa.array(values, kind).take(spread)
+    def _batch(self, page: Page, state: State) -> pa.RecordBatch:
+        """The rows of a page, that of the page itself first."""
+        count = len(page.rows) + 1
+        facts = orjson.dumps({**page.facts, **_carried(state)})
+        ops, ids, payloads = zip(("page", None, facts), *page.rows, strict=True)
 
-        def on_page_rows(values: list[str | None]) -> pa.Array:
-            return pa.array(values, pa.string()).take(page_rows_only)
+        def everywhere(value: Any, kind: pa.DataType) -> pa.Array:
+            return pa.nulls(count, kind) if value is None else pa.repeat(pa.scalar(value, kind), count)
 
-        pages, total = self._pages, sum(counts)
+        def on_page_row(value: str | None) -> pa.Array:
+            return pa.array([value, *[None] * (count - 1)], pa.string())
+
         columns = [
-            pa.repeat(pa.scalar(self.source, pa.string()), total),
-            pa.repeat(pa.scalar(self.stream, pa.string()), total),
-            per_page([page.round.number for page in pages], pa.int64()),
-            per_page([page.round.kind for page in pages], pa.string()),
-            per_page([page.number for page in pages], pa.int32()),
-            pa.array(row, pa.int32()),
+            everywhere(self.source, pa.string()),
+            everywhere(self.stream, pa.string()),
+            everywhere(page.round.number, pa.int64()),
+            everywhere(page.round.kind, pa.string()),
+            everywhere(page.number, pa.int32()),
+            pa.array(np.arange(count, dtype=np.int32)),
             pa.array(ops, pa.string()),
             pa.array(ids, pa.string()),
             pa.array(payloads, pa.binary()).cast(pa.string()),
-            on_page_rows([page.link_next for page in pages]),
-            on_page_rows([page.link_kind for page in pages]),
-            per_page([page.round.started_at for page in pages], INSTANT),
-            per_page([page.round.window_start for page in pages], INSTANT),
-            per_page([page.round.window_end for page in pages], INSTANT),
-            pa.repeat(pa.scalar(self.run_id, pa.string()), total),
-            per_page([page.received_at for page in pages], INSTANT),
+            on_page_row(page.link_next),
+            on_page_row(page.link_kind),
+            everywhere(page.round.started_at, INSTANT),
+            everywhere(page.round.window_start, INSTANT),
+            everywhere(page.round.window_end, INSTANT),
+            everywhere(self.run_id, pa.string()),
+            everywhere(page.received_at, INSTANT),
         ]
-        return pa.Table.from_arrays(columns, schema=SCHEMA)
+        return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
 
 
 def _after(before: State | None, page: Page) -> State:

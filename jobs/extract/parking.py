@@ -75,7 +75,8 @@ def retire(folder: Path, source: str, stream: str, reason: str, now: datetime) -
 
 def clear(folder: Path) -> None:
     """Read the stream normally again."""
-    (folder / MARK).unlink(missing_ok=True)
+    if (folder / MARK).exists():
+        (folder / MARK).unlink(missing_ok=True)
 
 
 def parked(home: Path) -> list[Parked]:

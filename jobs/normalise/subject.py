@@ -1,6 +1,5 @@
 """Base subject and its keyed hash (N17): what stands in for a subject before anything is written."""
 
-import hashlib
 import hmac
 import re
 from email.errors import HeaderParseError
@@ -30,7 +29,7 @@ def base_subject(subject: str | None) -> str:
 def subject_key(subject: str | None, key: str | bytes) -> str:
     """HMAC-SHA-256 of the base subject under `key`, in hex (N17)."""
     secret = key if isinstance(key, bytes) else key.encode()
-    return hmac.new(secret, base_subject(subject).encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+    return hmac.digest(secret, base_subject(subject).encode("utf-8", "surrogatepass"), "sha256").hex()
 
 
 def _without_leaders(text: str) -> str:
