@@ -20,7 +20,7 @@ import orjson
 from jobs import clock
 from jobs.extract.connection import Connection
 from jobs.extract.errors import AT_ONCE, DAILY, SOON, SourceError, StreamFailed, SyncStateLost
-from jobs.extract.pages import BOM, BadPage, Body, parse, read_record
+from jobs.extract.pages import BOM, BadPage, Body, NoWayOn, parse, read_record
 from jobs.settings import Settings
 
 TRIES = 5
@@ -28,6 +28,10 @@ LONGEST_BACKOFF = 60.0
 SHORTEST_WAIT = 0.05
 THROTTLED = {429, 503, 504, 509}
 DATAVERSE_EXPIRED = {"0x80044352", "-2147204270"}
+DATAVERSE_THROTTLED = {
+    "0x80072321", "0x80072322", "0x80072326", "0x80060308", "0x8005f103", "-2147015903", "-2147015902", "-2147015898",
+}  # fmt: skip
+"""Codes of a request that is one too many, whatever its status."""
 T = TypeVar("T")
 
 for _noisy in ("httpx", "httpcore", "azure"):
@@ -195,15 +199,16 @@ class Client:
         """One page. `is_link`: the target is a link of the source, whose loss raises SyncStateLost.
 
         A page is fetched again, a few times, when it is cut short, has a link that leads elsewhere, a nextLink in `seen`, or
-        (`ends_with_delta`) no link at all.
+        (`ends_with_delta`) no link at all. A link that in the end leads to neither is as good as lost: it may be that of a listing
+        that began while the table was not tracked.
         """
 
         def accept(data: bytes) -> Body:
             body = parse(data, self.connection.origin)
             if body.next is None and body.delta is None and ends_with_delta:
-                raise BadPage("the page has neither nextLink nor deltaLink")
+                raise NoWayOn("the page has neither nextLink nor deltaLink")
             if body.next is not None and body.next in seen:
-                raise BadPage("the same nextLink came twice")
+                raise NoWayOn("the same nextLink came twice")
             return body
 
         return await self.fetch(target, access, accept, is_link=is_link)
@@ -258,6 +263,7 @@ class Client:
         while True:
             wait: float | None = None
             status = 0
+            is_stuck = False
             try:
                 async with access.turns or nullcontext(), self.limiter:
                     answer = await self._send(target, access)
@@ -274,7 +280,7 @@ class Client:
                         found = accept(_whole_body(answer))
                     except BadPage as error:
                         tries += 1
-                        reason = str(error)
+                        reason, is_stuck = str(error), isinstance(error, NoWayOn)
                     else:
                         self.limiter.succeeded()
                         return found
@@ -284,9 +290,10 @@ class Client:
                     continue
                 else:
                     reason = self._refusal(answer, target, is_link)
-                    if status in THROTTLED:
+                    is_throttled = status == 429 or _error_of(answer)[0].lower() in DATAVERSE_THROTTLED
+                    if is_throttled or status in THROTTLED:
                         wait = retry_after(answer.headers.get("Retry-After"), self.timing.now())
-                    if status == 429:
+                    if is_throttled:
                         self.limiter.throttled()
                         throttled += 1
                     else:
@@ -294,6 +301,8 @@ class Client:
             pause = self._pause(wait, tries + throttled)
             if unreachable and (unreachable >= TRIES or pause > access.budget.left):
                 raise self._unreachable(reason)
+            if tries >= TRIES and is_stuck and is_link:
+                raise SyncStateLost(reason)
             if tries >= TRIES:
                 raise StreamFailed(reason, status=status)
             access.budget.spend(pause, reason)
@@ -332,12 +341,15 @@ class Client:
         lost = code.lower() in DATAVERSE_EXPIRED or code.lower() == "syncstatenotfound" or code.lower().startswith("resync")
         if is_link and (status == 410 or lost):
             raise SyncStateLost(reason)
-        if status == 429 or (status >= 500 and status != 501) or status == 408:
+        if status == 429 or code.lower() in DATAVERSE_THROTTLED or (status >= 500 and status != 501) or status == 408:
             return reason
         if status == 401:
             raise StreamFailed(f"{reason}: the access token is refused", wait=AT_ONCE, status=status, code=code)
         if status == 400 and (column := _refused_column(target, message)):
             raise StreamFailed(f"the source refuses the column {column} ({reason})", wait=DAILY, status=status, code=code)
+        if is_link and status == 400:
+            # a link is the source's own: one that it cannot read any more will not do tomorrow either
+            raise SyncStateLost(reason)
         raise StreamFailed(reason, wait=DAILY, status=status, code=code)
 
 

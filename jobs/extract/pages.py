@@ -12,12 +12,17 @@ import orjson
 BOM = b"\xef\xbb\xbf"
 NEXT, DELTA = "@odata.nextLink", "@odata.deltaLink"
 _VALUE_OPENS = re.compile(rb'"value"\s*:\s*\[\s*$')
+_TARGET = re.compile(r"[!-~]*")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 LARGEST_INTEGER = 2**63
 
 
 class BadPage(Exception):
     """A body that is cut short, carries no readable link, or a link that must not be followed; it is fetched again."""
+
+
+class NoWayOn(BadPage):
+    """A page after which the source does not go on: without a link, or with a link that was followed already."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +138,6 @@ def own_link(link: Any, origin: str) -> str | None:
     except ValueError:
         same = False
     target = "/" + link.partition("://")[2].partition("/")[2]
-    if not same or "\\" in link or "#" in link or any(ord(c) <= 32 or ord(c) > 126 for c in target):
+    if not same or "\\" in link or "#" in link or not _TARGET.fullmatch(target):
         raise BadPage("a link leads to another origin or cannot be followed")
     return target

@@ -79,6 +79,21 @@ def test_429_without_retry_after_backs_off_longer_each_time(tmp_path):
     assert len(clock.waits) == 6 and clock.waits[5] > clock.waits[0] * 4
 
 
+@pytest.mark.parametrize(("status", "code"), [(429, ""), (400, "0x80072321"), (503, "0x8005F103"), (403, "-2147015902")])
+def test_throttling_is_known_by_status_or_code_and_lowers_the_limit(tmp_path, status, code):
+    clock = Clock(NOW)
+    refusals = [error(status, code, **{"Retry-After": "9"})] * 6
+    assert fetch(source := Source(*refusals, LINKED), tmp_path, clock).records and len(source.requests) == 7
+    assert min(clock.waits) >= 9
+
+
+def test_a_link_without_a_way_on_is_lost_in_the_end(tmp_path):
+    for body in ('{"value": []}', LINKED.replace("deltaLink", "nextLink")):
+        with pytest.raises(SyncStateLost):
+            fetch(source := Source(body), tmp_path, is_link=True, seen={"/graph/x?$deltatoken=0", "/graph/x?$deltatoken=1"})
+        assert len(source.requests) == 5
+
+
 def test_waits_end_with_the_budget_and_name_the_next_try(tmp_path):
     clock = Clock(NOW)
     with pytest.raises(StreamFailed, match=r"429.*budget") as failed:
@@ -180,6 +195,7 @@ def test_a_tracked_page_without_links_is_no_end(tmp_path):
     [
         (410, ""),
         (410, "Gone"),
+        (400, "BadRequest"),
         (400, "SyncStateNotFound"),
         (404, "syncstatenotfound"),
         (410, "ResyncRequired"),

@@ -119,6 +119,18 @@ def test_table_without_change_tracking_is_listed_whole_each_run(tmp_path):
     assert_holds_the_tenant(world)
 
 
+def test_tracking_switched_on_during_a_listing_starts_the_table_over(tmp_path):
+    world = World(tmp_path, accounts(*range(9)))
+    off = {"fault": "change_tracking_off", "stream": "accounts"}
+    world.sandbox.faults.switch_on([off, {"fault": "server_error", "stream": "accounts", "after": 2}])
+    assert world.crm("accounts").partial
+    world.sandbox.faults.switch_on([])
+    world.clock.pass_by(days=1)
+    assert not world.crm("accounts").partial
+    assert world.rows("accounts").filter(op="page")["link_kind"].to_list()[-1] == "delta"
+    assert_holds_the_tenant(world)
+
+
 def test_reconcile_reads_the_table_whole_again_and_heals_it(tmp_path):
     world = World(tmp_path, accounts(1, 2))
     world.crm("accounts")

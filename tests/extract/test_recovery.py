@@ -79,24 +79,33 @@ def dying_at_file_operation(monkeypatch: pytest.MonkeyPatch, number: int) -> Ite
         yield countdown, patched
 
 
+PLACES = ["", "/messages?", "/messages/delta", "/calendarView/", "/mailFolders?", "/users/delta", "/accounts"]
+"""Parts of addresses at whose first request a countdown begins; the empty one begins at once."""
+
+
 class Crasher:
-    """Dies at the nth step of a run, steps being requests, answers, and file operations.
+    """Dies at the nth step of a run after a first request for `place`, steps being requests, answers, and file operations.
 
     Files are not waited for: a crash that leaves the machine running loses nothing that was written.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.left: int | None = None
+        self.place = ""
         self.steps = 0
         for name, real in (("replace", os.replace), ("unlink", os.unlink), ("fsync", lambda file: None)):
             monkeypatch.setattr(os, name, self._dying(real))
 
     def step(self) -> None:
         self.steps += 1
-        if self.left is not None:
+        if self.left is not None and not self.place:
             self.left -= 1
             if self.left <= 0:
                 raise Crash
+
+    def aim(self, place: str, left: int | None) -> None:
+        """Die `left` steps after a first request for `place`; None: not at all."""
+        self.place, self.left = place, left
 
     def _dying(self, real: Any) -> Any:
         def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -110,6 +119,8 @@ class Crasher:
     def around(self, inner: Any) -> Any:
         class Dying(type(inner)):
             async def handle_async_request(this, request: Any) -> Any:
+                if self.place in str(request.url):
+                    self.place = ""
                 self.step()
                 answer = inner.handle_request(request)
                 self.step()
@@ -118,11 +129,11 @@ class Crasher:
         return Dying(inner.sandbox)
 
 
-def random_message(chance: random.Random, number: int, modified: str | None = None) -> dict[str, Any]:
+def random_message(chance: random.Random, number: int, modified: str | None = None, sent: int = 1) -> dict[str, Any]:
     modified = modified or f"2026-05-{chance.randint(1, 29):02d}T12:00:00Z"
     at = f"2026-05-{chance.randint(1, 28):02d}T{chance.randint(0, 23):02d}:00:00Z"
     reply = [{"name": "In-Reply-To", "value": f"<{chance.random()}@mid>"}] if chance.random() < 0.5 else []
-    place = chance.choice([*FOLDER_IDS, "Sent"])
+    place = chance.choice([*FOLDER_IDS, *["Sent"] * sent])
     more = {"internetMessageHeaders": reply, "lastModifiedDateTime": modified}
     return message(f"m{number}", place, at, subject=f"v{chance.random()}", **more)
 
@@ -151,8 +162,9 @@ def random_user(chance: random.Random, number: int, modified: str = "") -> dict[
 
 def random_tenant(chance: random.Random) -> dict[str, list[Any]]:
     master = event("master", "2026-01-01", type="seriesMaster")
+    sent = chance.choice([1, 10])
     files = mailbox(
-        [random_message(chance, n) for n in range(chance.randint(0, 14))],
+        [random_message(chance, n, sent=sent) for n in range(chance.randint(0, 14))],
         [master, *(random_event(chance, n) for n in range(chance.randint(0, 9)))],
     )
     bo = [message(f"b{n}", at=f"2026-05-{n + 1:02d}T10:00:00Z") for n in range(4)]
@@ -194,14 +206,15 @@ def run_until_done(world: World, crasher: Crasher, chance: random.Random, crashe
     died = 0
     for work in (lambda: world.crm("accounts", "contacts"), world.exchange, tidy):
         for attempt in range(crashes + 1):
-            crasher.left = chance.randint(1, 120 if work is not tidy else 40) if attempt < crashes else None
+            place = chance.choice(PLACES) if work is not tidy else ""
+            crasher.aim(place, chance.randint(1, 40 if place or work is tidy else 120) if attempt < crashes else None)
             try:
                 work()
             except Crash:
                 died += 1
             except SourceError:
                 continue
-    crasher.left = None
+    crasher.aim("", None)
     return died
 
 
