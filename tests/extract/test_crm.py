@@ -3,6 +3,7 @@
 import json
 
 import orjson
+import polars as pl
 import pytest
 
 from jobs.extract import keep, log, overview, parking
@@ -106,6 +107,7 @@ def test_expired_token_starts_the_table_over(tmp_path, after):
     world.crm("accounts")
     kinds = world.rows("accounts").unique("round").sort("round")["round_kind"].to_list()
     assert kinds == (["full", "full"] if after == 0 else ["full", "delta", "full"])
+    assert world.rows("accounts").filter(pl.col("row") == 0).group_by("round").agg(pl.col("page").min())["page"].max() == 0
     assert_holds_the_tenant(world)
 
 

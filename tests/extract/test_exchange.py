@@ -9,6 +9,7 @@ import pytest
 from jobs.extract import overview, parking
 from jobs.extract.errors import SourceError
 from jobs.extract.exchange import Mailbox, calendar_window, extract_mailbox, list_mailboxes
+from jobs.extract.files import stream_folder
 from tests.extract.world import (
     BO,
     FOLDERS,
@@ -228,8 +229,10 @@ def test_n52_a_master_with_half_a_surrogate_pair_is_landed_and_parks_nothing(tmp
     assert set(world.rows(CALENDAR).filter(op="upsert")["record_id"]) == {"master", "o1"}
 
 
-def test_n36_calendar_window_slides_with_a_full_round_and_keeps_held_meetings(tmp_path):
+@pytest.mark.parametrize("reconcile_days", [7, 0])
+def test_n36_calendar_window_slides_with_a_full_round_and_keeps_held_meetings(tmp_path, reconcile_days):
     world = World(tmp_path, mailbox([], [event("held", "2025-05-01"), event("soon", "2026-06-10"), event("far", "2026-12-01")]))
+    world.given = {"reconcile_days": reconcile_days}
     world.exchange()
     first = world.rows(CALENDAR)
     assert first["window_start"][0] == START.replace(microsecond=0) - timedelta(days=400)
@@ -389,6 +392,28 @@ def test_folders_are_landed_again_only_when_they_change(tmp_path):
     world.step({f"graph/{UNA}/mailFolders.jsonl": [{**FOLDERS[2], "parentFolderId": "Root"}]})
     world.exchange()
     assert held(world.rows())[f"mailFolders/{UNA}"]["Below"]["parentFolderId"] == "Root"
+
+
+def test_n14_a_well_known_folder_that_comes_later_is_known_by_its_name(tmp_path):
+    world = World(tmp_path, mailbox([message("m1")], folders=FOLDERS[:2]))
+    world.exchange()
+    world.step({f"graph/{UNA}/mailFolders.jsonl": [FOLDERS[3]]})
+    world.exchange()
+    assert held(world.rows())[f"mailFolders/{UNA}"]["Junk"]["wellKnownName"] == "junkemail"
+
+
+def test_folders_that_settings_come_to_skip_are_read_no_more(tmp_path):
+    world = World(tmp_path, mailbox([message("m1")]))
+    world.exchange()
+    world.given = {"skip_folders": ["inbox"]}
+    world.exchange()
+    assert parking.read(stream_folder(world.home, "graph", INBOX)).is_retired
+
+
+def test_ids_that_differ_in_case_alone_are_two_messages(tmp_path):
+    world = World(tmp_path, mailbox([message("AAMkAGa="), message("AAMkAGA=")]))
+    world.exchange()
+    assert held(world.rows())[INBOX].keys() == {"AAMkAGa=", "AAMkAGA="}
 
 
 def test_at_most_four_requests_of_a_mailbox_at_a_time(tmp_path):
