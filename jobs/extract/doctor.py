@@ -143,11 +143,11 @@ async def _graph(client: Client, settings: Settings) -> AsyncIterator[Check]:
             yield check
 
 
-def _permission(what: str, probe: Probe, permission: str) -> Check:
+def _permission(what: str, probe: Probe, permission: str, otherwise: str = "") -> Check:
     if probe.status == 200:
         return Check("Graph", what, OK)
     if probe.status in (401, 403):
-        return Check("Graph", what, FAIL, f"{_reason(probe)}: grant {permission} (application) and consent to it")
+        return Check("Graph", what, FAIL, f"{_reason(probe)}: grant {permission} (application) and consent to it{otherwise}")
     return Check("Graph", what, FAIL, _reason(probe))
 
 
@@ -177,7 +177,7 @@ async def _mailbox(client: Client, settings: Settings, path: str, user: str) -> 
         probe = await client.probe(path + target, _access(f"odata.maxpagesize=20, {exchange.IMMUTABLE}"))
         if probe.status == 404:
             return Check("Graph", f"{user} {what}", WARN, f"{_reason(probe)}: no mailbox here, it will be parked"), probe
-        return _permission(f"{user} {what}", probe, permission), probe
+        return _permission(f"{user} {what}", probe, permission, ", or take the mailbox into its RBAC scope"), probe
 
     checks = [
         ("settings", "/mailboxSettings?$select=userPurpose", "MailboxSettings.Read"),

@@ -132,6 +132,32 @@ def test_doctor_names_what_is_missing(tmp_path):
     assert checks["home", "disk space"][0] == OK
 
 
+@pytest.mark.parametrize(
+    ("stream", "what", "permission"),
+    [
+        ("users", "users", "User.Read.All"),
+        ("groupMembers/*", "group", "GroupMember.Read.All"),
+        (f"mailboxSettings/{UNA}", f"{UNA} settings", "MailboxSettings.Read"),
+        (f"mailFolders/{UNA}", f"{UNA} folders", "Mail.Read"),
+        (f"messages/{UNA}/*", f"{UNA} mail", "Mail.Read"),
+        (f"messageHeaders/{UNA}/*", f"{UNA} sent mail", "Mail.Read"),
+        (f"calendarView/{UNA}", f"{UNA} calendar", "Calendars.Read"),
+    ],
+)
+def test_doctor_names_the_permission_that_a_check_lacks(tmp_path, stream, what, permission):
+    world = World(tmp_path, {**tenant(), "graph/groups.jsonl": [{"id": "sales", "members": [UNA]}]})
+
+    def failed():
+        checks = examined(world, mailboxes=[UNA], mailbox_group="sales").items()
+        return {
+            name: detail for (part, name), (status, detail) in checks if part == "Graph" and status == FAIL and name != "clock"
+        }
+
+    assert failed() == {}
+    world.sandbox.faults.switch_on([{"fault": "forbidden", "stream": stream}])
+    assert list(failed()) == [what] and f"grant {permission} (application)" in failed()[what]
+
+
 def test_doctor_checks_the_tables_that_name_a_role_s_holders(tmp_path):
     world = World(tmp_path, tenant())
     assert ("Dataverse", "roles") not in examined(world)
