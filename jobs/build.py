@@ -41,6 +41,12 @@ def new_candidate(home: Path, run_id: str, *, from_base: bool) -> Path:
     return path
 
 
+def base_version(home: Path) -> str | None:
+    """The version whose build is `warehouse/base.duckdb`; None where there is none."""
+    file = home / "warehouse" / "base.json"
+    return json.loads(file.read_text())["version"] if file.exists() else None
+
+
 def drop_candidate(path: Path) -> None:
     """Remove a candidate and its write-ahead log, if they exist."""
     for leftover in (path, Path(f"{path}.wal")):

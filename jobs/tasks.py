@@ -159,7 +159,8 @@ def _context(run: Run, settings: Settings) -> Any:
 def begin_weeks(run_id: str, as_of: str | None, interval_end: datetime | None) -> Run:
     """Choose the instant whose latest Monday the weekly run reaches; its version carries the as-of of the current KPI marts.
 
-    Raises `TooEarly` until KPI marts of the same contract are published, for the weekly candidate is a copy of them.
+    Raises `TooEarly` until KPI marts of the same contract are published, for the weekly candidate is a copy of them, and after a
+    rollback, for the copy would be of what readers were taken away from.
     """
     from jobs.publish import CONTRACT_VERSION
 
@@ -170,6 +171,10 @@ def begin_weeks(run_id: str, as_of: str | None, interval_end: datetime | None) -
     if published["contract_version"] != CONTRACT_VERSION:
         raise runs.TooEarly(
             f"the KPI marts are of contract {published['contract_version']}, the code of {CONTRACT_VERSION}: run the DAG relationship_kpis first"
+        )
+    if (last := build.base_version(settings.home)) != published["version"]:
+        raise runs.TooEarly(
+            f"readers were rolled back from {last} to {published['version']}: mend the cause and run the DAG relationship_kpis first"
         )
     reached = _chosen(as_of, interval_end, settings, None)
     current = runs.parse_instant(published["as_of"])

@@ -6,7 +6,8 @@ import pytest
 
 from jobs import progress, tasks
 from jobs.orchestrate import Display
-from jobs.publish import publish
+from jobs.publish import publish, rollback
+from jobs.publish.versions import Published
 from jobs.quality.freshness import StaleError
 from jobs.runs import TooEarly
 from tests.normalise.home import land
@@ -50,6 +51,17 @@ def test_g5_only_the_first_run_published_after_a_changed_opt_out_is_never_held(h
 
     file.write_text("kind,value\n")
     assert tasks._context(next_run("r6"), settings(home)).never_held
+
+
+def test_a_weekly_run_does_not_bring_back_what_was_rolled_back(home):
+    for run_id in ("r1", "r2"):
+        publish_it(home, next_run(run_id))
+    first, second = (v.name for v in sorted(Published(home).versions(), key=lambda v: v.manifest["run_id"]))
+    rollback(home, settings(home), first, "wrong figures")
+    with pytest.raises(TooEarly, match=f"rolled back from {second} to {first}"):
+        tasks.begin_weeks("w1", "2026-07-06T00:00:00Z", None)
+    publish_it(home, next_run("r3"))
+    assert tasks.begin_weeks("w1", "2026-07-06T00:00:00Z", None)["is_backfill"] is False
 
 
 def test_a_weekly_version_says_what_its_kpi_marts_were_built_from(home, monkeypatch):

@@ -25,7 +25,7 @@ from jobs.publish.catalogue import Mart, read_catalogue
 from jobs.publish.context import RunContext
 from jobs.publish.postgres import Postgres
 from jobs.publish.verdict import GateResult, fingerprint, read_result
-from jobs.publish.versions import Published, content_hash, verify
+from jobs.publish.versions import Published, Version, content_hash, verify
 from jobs.publish.writer import check_shape, open_candidate
 from jobs.settings import Settings
 
@@ -295,7 +295,7 @@ def _publish(
     }
     base["retention"] = {"as_of_date": context.as_of_date.isoformat(), "history_days": settings.history_days}
     current = store.current()
-    kept = next((v for v in store.versions() if v.content_hash == digest), None)
+    kept = _sound(store, next((v for v in store.versions() if v.content_hash == digest), None))
     if kept is None:
         version = seal(store, building, entries, digest, marts, context, verdict, settings, steps, at)
         action, status = ("release" if release_reason else "publish"), "published"
@@ -315,6 +315,19 @@ def _publish(
     store.begin({"entry": entry, "base": base})
     _complete_switch(store, settings, targets, steps)
     return Publication(status, version.name, previous, digest, rows)
+
+
+def _sound(store: Published, kept: Version | None) -> Version | None:
+    """A kept version that may be shown again; a damaged one is removed, for it is to be built anew."""
+    damage = verify(kept) if kept else []
+    if kept and damage and kept.name == store.current_name():
+        raise PublishError(
+            f"the current version has this content and is damaged ({damage[0]}): `rapport rollback` to another, then run again"
+        )
+    if kept and damage:
+        files.remove_tree(kept.folder)
+        return None
+    return kept
 
 
 def _entry(

@@ -61,9 +61,16 @@ class Published:
         self.intent_file = self.root / "switch.json"
 
     def versions(self) -> list[Version]:
-        """Every complete version, oldest as-of first."""
-        found = sorted(self.versions_folder.glob(f"[!.]*/{MANIFEST}"))
-        return [Version(f.parent, json.loads(f.read_text())) for f in found]
+        """Every complete version, oldest as-of first; raises `VersionError` that names a manifest which cannot be read."""
+        found = []
+        for file in sorted(self.versions_folder.glob(f"[!.]*/{MANIFEST}")):
+            try:
+                found.append(Version(file.parent, json.loads(file.read_text())))
+            except ValueError:
+                raise VersionError(
+                    f"{file} is damaged: put it back from a backup, or move {file.parent.name} out of {self.versions_folder}"
+                ) from None
+        return found
 
     def current_name(self) -> str | None:
         """The version that `current` names."""

@@ -65,7 +65,11 @@ def gate(
 def _opened(candidate: Path, settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     if not candidate.exists():
         raise GateError(f"{candidate} is missing: build the marts first")
-    with open_candidate(candidate, settings.threads) as con:
+    try:
+        con = open_candidate(candidate, settings.threads)
+    except duckdb.Error as error:
+        raise GateError(f"{candidate} cannot be opened: {' '.join(str(error).split())}; build it again") from error
+    with con:
         yield con
 
 

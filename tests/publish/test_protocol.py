@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from jobs.publish import PublishError, publish, release, rollback
-from jobs.publish.versions import Published, verify
+from jobs.publish.versions import Published, VersionError, verify
 from tests.publish.marts import DAY, candidate, checked, context, read, settings
 
 
@@ -166,6 +166,29 @@ def test_a_damaged_version_is_found_and_not_rolled_back_to(tmp_path):
     assert verify(version) == [f"{version.name}/parquet/kpi_account.parquet is not the file that was published"]
     with pytest.raises(PublishError, match="cannot roll back"):
         rollback(tmp_path, settings(tmp_path), first.version, "no")
+
+
+def test_a_damaged_version_is_built_anew_once_readers_are_rolled_back(tmp_path):
+    first = publish_one(tmp_path, "r1")
+    second = publish_one(tmp_path, "r2", sent=2)
+    file = Published(tmp_path).current().folder / "parquet" / "kpi_account.parquet"
+    file.chmod(0o644)
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    with pytest.raises(PublishError, match=r"is damaged \(.*kpi_account.parquet.*rollback"):
+        publish_one(tmp_path, "r3", sent=2)
+    rollback(tmp_path, settings(tmp_path), first.version, "damaged")
+    again = publish_one(tmp_path, "r4", sent=2)
+    assert again.version == second.version and verify(Published(tmp_path).current()) == []
+    assert read(tmp_path, "SELECT max(emails_sent) FROM kpi_contact") == [(2,)]
+
+
+def test_a_damaged_manifest_is_named(tmp_path):
+    publish_one(tmp_path, "r1")
+    file = Published(tmp_path).current().folder / "manifest.json"
+    file.chmod(0o644)
+    file.write_bytes(file.read_bytes()[:-40])
+    with pytest.raises(VersionError, match=rf"{file} is damaged: .*move {file.parent.name} out of"):
+        Published(tmp_path).versions()
 
 
 def test_the_last_versions_are_kept(tmp_path):

@@ -510,6 +510,11 @@ def test_a_check_that_cannot_run_fails(clean, tmp_path):
     assert verdict.status == "critical" and "cannot be checked" in verdict.failures[0].observed
 
 
+def test_a_candidate_that_is_no_database_is_named(clean, tmp_path):
+    with pytest.raises(GateError, match=r"r1\.duckdb cannot be opened: .*; build it again"):
+        judged(clean, tmp_path, after=lambda home: (home / "warehouse/candidates/r1.duckdb").write_bytes(b"x" * 9000))
+
+
 def test_personal_columns_of_the_lake_stay_out_of_messages(clean, tmp_path):
     verdict = judged(clean, tmp_path, "INSERT INTO lake.person_address FROM lake.person_address LIMIT 1", ["lake_person_address"])
     assert verdict.failures[0].examples == [] and "client.example" not in verdict.failures[0].text()
