@@ -124,20 +124,26 @@ def regarding(rows: pl.DataFrame) -> pl.DataFrame:
 def provenance(copies: pl.DataFrame) -> pl.DataFrame:
     """Where an activity comes from (N50): activity_id, source_systems, source_ids, ingested_at.
 
-    `copies`: activity_id, source, user_id, record_id, seen_at.
+    `copies`: activity_id, source, user_id, record_id, seen_at; each record once.
     """
     is_graph = pl.col("source") == "graph"
     name = (
         pl.when(is_graph).then(pl.format("graph:{}:{}", "user_id", "record_id")).otherwise(pl.format("dataverse:{}", "record_id"))
     )
+    systems = pl.concat_list(
+        pl.when("is_crm").then(pl.lit("dataverse")), pl.when("is_graph").then(pl.lit("graph"))
+    ).list.drop_nulls()  # fmt: skip
+    # Names are sorted together: lists are sorted one at a time.
+    rows = copies.select("activity_id", is_graph.alias("is_graph"), name.alias("name"), "seen_at").sort("activity_id", "name")
     return (
-        copies.with_columns(name.alias("name"))
-        .group_by("activity_id")
+        rows.group_by("activity_id", maintain_order=True)
         .agg(
-            pl.col("source").unique().sort().alias("source_systems"),
-            pl.col("name").unique().sort().alias("source_ids"),
+            pl.col("is_graph").any(),
+            pl.col("is_graph").not_().any().alias("is_crm"),
+            pl.col("name").alias("source_ids"),
             pl.col("seen_at").max().alias("ingested_at"),
         )
+        .select("activity_id", systems.alias("source_systems"), "source_ids", "ingested_at")
     )
 
 

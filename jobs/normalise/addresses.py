@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 from urllib.parse import urlsplit
 
 import idna
@@ -16,6 +16,7 @@ _SCHEME = re.compile(r"(?:smtp|mailto):", re.IGNORECASE)
 _URL_START = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//", re.IGNORECASE)
 
 
+@lru_cache(100_000)
 def canonical_address(text: str | None) -> str | None:
     """The one spelling of an address (N1), a legacy DN in lower case (N2), or None for what is neither (N3)."""
     if not text:

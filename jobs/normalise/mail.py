@@ -39,8 +39,7 @@ RULES = ["auto_submitted", "x_autoreply", "precedence_auto_reply", "empty_return
 """What `machine_rule` may say, in the order in which signs are looked for; the first six set is_automated, the others is_bulk."""
 MACHINE_LOCAL_PARTS = ["mailer-daemon", "postmaster", "no-reply", "noreply", "donotreply", "do-not-reply"]
 
-MENTION = {"copy": pl.UInt32, "kind": pl.String, "position": pl.UInt32, "name": pl.String, "address": pl.String,
-           "party_id": pl.String}  # fmt: skip
+MENTION = {"copy": pl.UInt32, "kind": pl.String, "name": pl.String, "address": pl.String, "party_id": pl.String}
 LINK = {"copy": pl.UInt32, "link": pl.String}
 COPY = {
     "copy": pl.UInt32, "source": pl.String, "stream": pl.String, "user_id": pl.String, "record_id": pl.String, "seen_at": INSTANT, "message_id": pl.String,
@@ -88,7 +87,7 @@ def shut_outcomes(latest: pl.DataFrame) -> pl.DataFrame:
 
 def read_messages(latest: pl.DataFrame, folders: pl.DataFrame) -> pl.DataFrame:
     """Messages with the columns of MESSAGE, the time they were sent, and their outcome (N14, R5)."""
-    latest = latest.sort("user_id", "record_id").join(folders, on=["user_id", "folder_id"], how="left", maintain_order="left")
+    latest = latest.join(folders, on=["user_id", "folder_id"], how="left", maintain_order="left")
     values = decode(latest.get_column("payload"), MESSAGE, flags=("isDraft",))
     everything = (
         latest.drop("payload")
@@ -150,21 +149,13 @@ def graph_copies(
 
 
 def _mentions(counted: pl.DataFrame) -> pl.DataFrame:
-    """Recipients and Reply-To addresses: copy, kind, position, name, address, party_id (null)."""
+    """Recipients and Reply-To addresses, those of a kind in the order of the copy: copy, kind, name, address, party_id (null)."""
     parts = []
     for kind, column in PEOPLE.items():
         one = counted.select("copy", pl.col(column).alias("person")).filter(pl.col("person").list.len() > 0)
-        one = one.explode("person").with_columns(pl.int_range(pl.len()).over("copy").alias("position"))
         person = pl.col("person").struct.field("emailAddress").struct
-        parts.append(
-            one.select(
-                "copy",
-                pl.lit(kind).alias("kind"),
-                pl.col("position").cast(pl.UInt32),
-                person.field("name"),
-                person.field("address").alias("text"),
-            )
-        )
+        named = one.explode("person").select("copy", person.field("name"), person.field("address").alias("text"))
+        parts.append(named.select("copy", pl.lit(kind).alias("kind"), "name", "text"))
     mentioned = canonical(pl.concat(parts), "text").drop("text").filter(pl.col("address").is_not_null())
     return mentioned.with_columns(pl.lit(None, dtype=pl.String).alias("party_id"))
 
@@ -219,7 +210,7 @@ def _with_sender(
         .select("copy", pl.lit(True).alias("is_list"))
         .unique()
     )
-    others = mentions.join(origin, on="copy")
+    others = mentions.join(origin, on="copy", maintain_order="left")
     among = (
         others.filter(pl.col("kind").is_in(["to", "cc"]) & (pl.col("address") == pl.col("sender_address")))
         .select("copy", pl.lit(True).alias("is_among"))
@@ -227,8 +218,7 @@ def _with_sender(
     )
     elsewhere = others.filter((pl.col("kind") == "reply_to") & (pl.col("address") != pl.col("sender_address")))
     author = (
-        elsewhere.join(lists, on=["copy", "address"], how="anti")
-        .sort("copy", "position")
+        elsewhere.join(lists, on=["copy", "address"], how="anti", maintain_order="left")
         .unique("copy", keep="first", maintain_order=True)
         .select("copy", pl.col("address").alias("reply_address"), pl.col("name").alias("reply_name"))
     )
@@ -377,7 +367,6 @@ def dataverse_copies(emails: pl.DataFrame, parties: pl.DataFrame, hash_key: str)
     mentions = own.join(kinds, on="mask").select(
         "copy",
         "kind",
-        pl.lit(0).alias("position"),
         "name",
         "address",
         pl.when(pl.col("address").is_null()).then("party_id").alias("party_id"),

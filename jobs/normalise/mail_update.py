@@ -365,7 +365,9 @@ def _worked_out(copies: Frames, people: People, rules: MailRules) -> Frames:
         "activity_party": found.party,
         "activity_subject": found.subject if rules.collect_subjects else found.subject.clear(),
     }
-    shown = {name: monthly.ordered(name, table.join(out, on="activity_id", how="anti")) for name, table in tables.items()}
+    if not out.is_empty():
+        tables = {name: table.join(out, on="activity_id", how="anti") for name, table in tables.items()}
+    shown = {name: monthly.ordered(name, table) for name, table in tables.items()}
     of_copies = {name: copies[name].join(assigned, on="copy").sort("copy") for name in KEPT}
     return {"email": email, **{name: _named(table, email) for name, table in {**shown, **of_copies}.items()}}
 

@@ -30,12 +30,21 @@ def last_known(
     With `merge` (Graph) rows of a key are merged in order of arrival (N53, R6), with `restart` only those since its last removal;
     without, the last row stands alone. Returns the raw columns of the last upsert and `versions`, the number of upserts.
     """
-    upserts = rows.filter(pl.col("op") == "upsert").sort(order, maintain_order=True)
+    upserts = rows.filter(pl.col("op") == "upsert")
+    # Nearly every record has one row; only those with more must be put in order.
+    is_again = upserts.get_column("record_id").is_duplicated()
+    once = upserts.filter(~is_again).with_columns(pl.lit(1, pl.UInt32).alias("versions"))
+    upserts = upserts.filter(is_again).sort(order, maintain_order=True)
     last = upserts.group_by(key, maintain_order=True).agg(pl.all().last(), pl.len().alias("versions"))
-    if not merge:
-        return last
+    if merge:
+        last = _with_merged(last, upserts, rows, key, restart=restart)
+    return pl.concat([once.select(last.columns), last])
+
+
+def _with_merged(last: pl.DataFrame, upserts: pl.DataFrame, rows: pl.DataFrame, key: list[str], *, restart: bool) -> pl.DataFrame:
+    """`last` with the payloads that the ordered `upserts` amount to."""
     again = last.filter(pl.col("versions") > 1).select(key)
-    parts = upserts.join(again, on=key, how="semi")
+    parts = upserts.join(again, on=key, how="semi", maintain_order="left")
     if restart:
         removes = rows.filter(pl.col("op") == "remove").join(again, on=key, how="semi")
         removed = removes.sort(ARRIVAL).group_by(key).agg(pl.struct(ARRIVAL).last().alias("__removed"))
@@ -47,11 +56,8 @@ def last_known(
     whole = whole.with_columns(
         pl.Series("__payload", [merged(texts) for texts in whole.get_column("payload").to_list()], dtype=pl.String)
     ).drop("payload")
-    return (
-        last.join(whole, on=key, how="left", maintain_order="left")
-        .with_columns(pl.coalesce("__payload", "payload").alias("payload"))
-        .drop("__payload")
-    )
+    joined = last.join(whole, on=key, how="left", maintain_order="left")
+    return joined.with_columns(pl.coalesce("__payload", "payload").alias("payload")).drop("__payload")
 
 
 def _later(left: list[pl.Expr], right: list[pl.Expr]) -> pl.Expr:
