@@ -15,6 +15,7 @@ from jobs.normalise.quarantine import QUARANTINED
 from jobs.normalise.replay import place
 from jobs.normalise.shards import Frames, Shards
 from jobs.normalise.shelf import Shelf
+from jobs.normalise.side_by_side import side_by_side
 from jobs.privacy.opt_out import OptOut, opted_out_activities
 
 KEY = ["user_id", "record_id"]
@@ -112,7 +113,7 @@ def update(new: NewMail, kept: Kept | None, people: People, rules: MailRules, sh
     unchanged = signed.filter(places.is_in(same.get_column("place").implode()))
     changed = people.emails.join(unchanged, on="activityid", how="anti")
     of_crm = mail.dataverse_copies(changed, people.party, rules.hash_key)
-    shards.add(_fresh(of_crm, signed, read.next_copy))
+    shards.add(_numbered(_fresh(of_crm, signed), read.next_copy))
     if kept is not None:
         # Dataverse copies that are not what they were no longer stand, nor do those of messages that were touched.
         of_touched = _old(kept, ~is_crm & pl.col("place").is_in(read.touched.implode()))
@@ -135,8 +136,7 @@ def _rebuilt(shards: Shards, people: People, rules: MailRules, shelf: Shelf) -> 
     """Every month, with nothing kept."""
     parts: monthly.Parts = {}
     emails, tied, count = [], [], 0
-    for fresh in shards.bundles():
-        worked = _worked_out(fresh, people, rules)
+    for worked in side_by_side(lambda fresh: _worked_out(fresh, people, rules), shards.bundles()):
         monthly.split(worked, WORKED, shelf, parts)
         tied.append(worked["node"].filter(~pl.col("is_out")).select(pl.col("email") + count, "node"))
         emails.append(worked["email"])
@@ -182,6 +182,17 @@ class _Read:
     control: pl.DataFrame
 
 
+@dataclass(frozen=True)
+class _Portion:
+    """What one group of mailboxes adds: its copies and all that belongs to them, and parts of the other columns of `_Read`."""
+
+    fresh: Frames
+    counts: list[pl.DataFrame]
+    bad: pl.DataFrame
+    places: list[pl.Series]
+    control: list[pl.DataFrame]
+
+
 def _read(new: NewMail, kept: Kept | None, people: People, rules: MailRules, shards: Shards, first: int) -> _Read:
     """Read what the new rows touch, and add its copies to `shards`, numbered from `first`."""
     closed = sorted(people.opt_out.ids)
@@ -196,7 +207,9 @@ def _read(new: NewMail, kept: Kept | None, people: People, rules: MailRules, sha
         groups = iter([_touched_rows([(none, None, none), *groups], new, kept, people, boxes if rules.drop_deleted else None)])
         counts.append(kept.conservation)
         control.append(kept.control)
-    for rows, older, listed in groups:
+
+    def portion(group: tuple[pl.DataFrame, pl.DataFrame | None, pl.DataFrame]) -> _Portion:
+        rows, older, listed = group
         latest = mail.latest_messages(rows)
         is_closed = pl.col("user_id").is_in(closed)
         copies = mail.graph_copies(
@@ -211,16 +224,22 @@ def _read(new: NewMail, kept: Kept | None, people: People, rules: MailRules, sha
             copies = mail.without(copies, gone.in_no_folder(rows, boxes))
         outcomes = pl.concat([copies.outcomes, mail.shut_outcomes(latest.filter(is_closed))])
         outcomes = gone.without_unheld(outcomes, rows, boxes)
-        shards.add(_fresh(copies, None, first))
-        first += copies.copies.height
-        counts.append(quarantine.conservation(rows, latest, outcomes))
+        counts = [quarantine.conservation(rows, latest, outcomes)]
         if older is not None:
             counts.append(_before(older, kept, closed, rules.drop_deleted))
         facts = latest.select(*KEY, "source", *quarantine.PLACE[1:], "payload")
-        bad.append(quarantine.of_records(facts, outcomes, KEY))
-        places += [place(frame.filter(pl.col("record_id").is_not_null())) for frame in (rows, listed)]
-        control.append(_control(listed))
-        control.append(_control(rows if older is None else rows.join(older, on=quarantine.PLACE[1:], how="anti")))
+        bad = quarantine.of_records(facts, outcomes, KEY)
+        places = [place(frame.filter(pl.col("record_id").is_not_null())) for frame in (rows, listed)]
+        fresh_rows = rows if older is None else rows.join(older, on=quarantine.PLACE[1:], how="anti")
+        return _Portion(_fresh(copies, None), counts, bad, places, [_control(listed), _control(fresh_rows)])
+
+    for part in side_by_side(portion, groups):
+        shards.add(_numbered(part.fresh, first))
+        first += part.fresh["copy"].height
+        counts += part.counts
+        bad.append(part.bad)
+        places += part.places
+        control += part.control
     touched = pl.concat([pl.Series("place", [], dtype=pl.UInt64), *places]).unique()
     quarantined = pl.concat([pl.DataFrame(schema=QUARANTINED), *(frame.select(QUARANTINED.keys()) for frame in bad)])
     seen = touched
@@ -292,9 +311,8 @@ def _before(older: pl.DataFrame, kept: Kept, closed: list[str], drop_deleted: bo
     return counted.with_columns(-pl.col("row_count"))
 
 
-def _fresh(copies: mail.Copies, signed: pl.DataFrame | None, first: int) -> Frames:
-    """Copies, mentions and nodes as they are kept (FRESH), numbered from `first`; `signed`: signatures of Dataverse emails."""
-    number = (pl.col("copy") + first).cast(pl.UInt32)
+def _fresh(copies: mail.Copies, signed: pl.DataFrame | None) -> Frames:
+    """Copies, mentions and nodes as they are kept (FRESH), numbered from 0; `signed`: signatures of Dataverse emails."""
     marked = copies.copies.with_columns(
         place(copies.copies),
         pl.when(pl.col("message_id").is_not_null()).then(pl.col("message_id").hash(1)).alias("same_id"),
@@ -305,7 +323,13 @@ def _fresh(copies: mail.Copies, signed: pl.DataFrame | None, first: int) -> Fram
         marked = marked.drop("signature").join(signed, left_on="record_id", right_on="activityid", how="left")
     nodes = threads.nodes(copies.copies, copies.links)
     tables = (("copy", marked), ("mention", copies.mentions), ("node", nodes))
-    return {name: frame.with_columns(number).select(FRESH[name].keys()) for name, frame in tables}
+    return {name: frame.select(FRESH[name].keys()) for name, frame in tables}
+
+
+def _numbered(fresh: Frames, first: int) -> Frames:
+    """`fresh` with copies numbered from `first`."""
+    number = (pl.col("copy") + first).cast(pl.UInt32)
+    return {name: frame.with_columns(number) for name, frame in fresh.items()}
 
 
 def _old(kept: Kept | None, which: pl.Expr) -> pl.DataFrame:

@@ -11,6 +11,7 @@ import polars as pl
 from jobs.normalise import threads
 from jobs.normalise.activities import ACTIVITY, PARTICIPANT, PARTY, SUBJECT
 from jobs.normalise.shelf import Shelf
+from jobs.normalise.side_by_side import side_by_side
 
 OUTPUTS = {"activity": ACTIVITY, "activity_participant": PARTICIPANT, "activity_party": PARTY, "activity_thread": threads.THREAD,
            "activity_subject": SUBJECT}  # fmt: skip
@@ -76,9 +77,9 @@ def rewritten(
     `parts`: rows of the activities that were worked out, used up; `touched`: further months that lose rows; `gone`: for each table
     the activity ids whose kept rows no longer stand.
     """
-    result: Months = {}
-    for month in sorted({*touched, *parts}):
-        of_month = parts.pop(month, {})
+
+    def of_one(month: str) -> dict[str, pl.LazyFrame]:
+        of_month, tables = parts.pop(month, {}), {}
         is_kept = kept is not None and month in kept.months
         for name, schema in schemas.items():
             rows = shelf.take(of_month.pop(name, []))
@@ -92,10 +93,13 @@ def rewritten(
                 every = pl.concat([pl.DataFrame(schema=schema), *rows])
                 rows = [every.sort(SORT.get(name, ["copy"])[0], maintain_order=True)]
             if before is None or not rows[0].equals(before):
-                result.setdefault(month, {})[name] = shelf.put(rows[0])
+                tables[name] = shelf.put(rows[0])
                 if name == "activity_participant":
-                    result[month]["address"] = shelf.put(rows[0].select(pl.col("address").unique().sort()))
-    return result
+                    tables["address"] = shelf.put(rows[0].select(pl.col("address").unique().sort()))
+        return tables
+
+    months = sorted({*touched, *parts})
+    return {month: tables for month, tables in zip(months, side_by_side(of_one, months), strict=True) if tables}
 
 
 def addresses(kept: Partitions | None, months: Months) -> pl.DataFrame:

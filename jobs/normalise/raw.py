@@ -29,7 +29,7 @@ PART = {"file": pl.String, "first": pl.Int64, "length": pl.Int64}
 HELD = {**STREAMS, **PART, "is_new": pl.Boolean}
 """STREAMS by parts of files, and whether the run before did not read them."""
 
-BATCH_ROWS = 100_000
+BATCH_ROWS = 60_000
 FEW_BYTES = 16 << 20
 
 Progress = Callable[..., None]

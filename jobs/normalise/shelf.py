@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 
 import polars as pl
 
@@ -22,24 +23,27 @@ class Shelf:
     memory_bytes: int = MEMORY_BYTES
     _names: Iterator[int] = field(default_factory=count)
     _sizes: dict[int, int] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
 
     def put(self, frame: pl.DataFrame) -> pl.LazyFrame:
         """The same frame, to be collected when it is needed."""
         if self.folder is None:
             return frame.lazy()
         size = int(frame.estimated_size())
-        if size <= self.memory_bytes:
-            self.memory_bytes -= size
-            waiting = frame.lazy()
-            self._sizes[id(waiting)] = size
-            return waiting
+        waiting = frame.lazy()
+        with self._lock:
+            if size <= self.memory_bytes:
+                self.memory_bytes -= size
+                self._sizes[id(waiting)] = size
+                return waiting
         file = self.folder / f"{next(self._names)}.arrow"
         frame.write_ipc(file, compression="lz4")
         return pl.scan_ipc(file)
 
     def take(self, waiting: list[pl.LazyFrame]) -> list[pl.DataFrame]:
         """Frames that were put here, each for the last time: their memory is free for others."""
-        self.memory_bytes += sum(self._sizes.pop(id(frame), 0) for frame in waiting)
+        with self._lock:
+            self.memory_bytes += sum(self._sizes.pop(id(frame), 0) for frame in waiting)
         return pl.collect_all(waiting)
 
 

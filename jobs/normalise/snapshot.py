@@ -26,6 +26,7 @@ from jobs.errors import RapportError
 from jobs.normalise import calendars, crm, mail_update, monthly, other_update
 from jobs.normalise.monthly import OUTPUTS, Months, Partitions
 from jobs.normalise.quarantine import CONSERVATION, QUARANTINED
+from jobs.normalise.side_by_side import side_by_side
 from jobs.normalise.tables import Kept, KeptRecords, Normalised
 from jobs.privacy import opt_out
 from jobs.privacy.opt_out import OptOut
@@ -198,18 +199,21 @@ class Lake:
     def _months(self, kind: str, changed: Months, before: dict[str, Any]) -> dict[str, dict[str, str]]:
         """Files of mail, or of the other activities, by month and table."""
         months: dict[str, dict[str, str]] = dict(before["months"][kind]) if before else {}
-        for month, frames in changed.items():
+
+        def written(month: str) -> dict[str, str]:
+            frames = changed[month]
             if "copy" in frames and frames["copy"].select(pl.len()).collect().item() == 0:
-                months.pop(month, None)
-                continue
-            written = {
+                return {}
+            files = {
                 name: self._content(
                     f"{name}/month={month}" if name in OUTPUTS else f"state/{kind}/{name}/month={month}", frame.collect()
                 )
                 for name, frame in frames.items()
             }
-            months[month] = {**months.get(month, {}), **written}
-        return dict(sorted(months.items()))
+            return {**months.get(month, {}), **files}
+
+        months |= dict(zip(changed, side_by_side(written, changed), strict=True))
+        return {month: files for month, files in sorted(months.items()) if files}
 
     def _activity_table(self, name: str, months: dict[str, dict[str, dict[str, str]]], listed: set[str]) -> list[str]:
         """The files of a table that hold rows; one without any where none does. `listed`: those of the snapshot before."""
