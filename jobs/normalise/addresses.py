@@ -69,15 +69,16 @@ def website_domain(url: str | None) -> str | None:
     return canonical_domain(host.removeprefix("www.")) or None if host else None
 
 
-def canonical(frame: pl.DataFrame, column: str, into: str = "address") -> pl.DataFrame:
-    """`frame` with the canonical form of `column` as `into`; each distinct spelling is worked out once."""
-    spellings = frame.get_column(column).drop_nulls().unique()
-    known = pl.DataFrame(
-        {column: spellings, "__canonical": [canonical_address(s) for s in spellings.to_list()]},
-        schema={column: pl.String, "__canonical": pl.String},
-    )
-    joined = frame.join(known, on=column, how="left", maintain_order="left")
-    return joined.drop(into, strict=False).rename({"__canonical": into})
+def canonical(text: pl.Expr) -> pl.Expr:
+    """The one spelling of addresses (N1-N3), null for what is none; each distinct text is worked out once."""
+    return text.map_batches(_canonical, return_dtype=pl.String)
+
+
+def _canonical(texts: pl.Series) -> pl.Series:
+    written = texts.drop_nulls().unique()
+    known = pl.Series([canonical_address(text) for text in written.to_list()], dtype=pl.String)
+    is_other = written.ne_missing(known)
+    return texts.replace(written.filter(is_other), known.filter(is_other)) if is_other.any() else texts
 
 
 def guid(expr: pl.Expr) -> pl.Expr:

@@ -276,7 +276,7 @@ def _typed_records(last: pl.DataFrame, table: Table, extra: dict[str, str], flag
         *[_money(last.get_column("payload"), name) for name, kind in columns.items() if kind == "money"],
     )
     if "addressused" in columns:
-        typed = canonical(typed, "addressused", "raw_address")
+        typed = typed.with_columns(canonical(pl.col("addressused")).alias("raw_address"))
     else:
         typed = typed.with_columns(pl.lit(None, pl.String).alias("raw_address"))
     return typed.select(*table.schema(), *extra, *[pl.col(name).cast(kind) for name, kind in RAW.items()])

@@ -117,13 +117,29 @@ def graph_copies(
 ) -> Copies:
     """Copies in mailboxes. `listed`: latest rows of the list pass (user_id, record_id, payload); owners: user_id, address."""
     everything = read_messages(latest, folders)
-    outcomes = everything.select("stream", "user_id", "record_id", "outcome")
-    counted = (
-        everything.filter(pl.col("outcome") == "kept").with_row_index("copy").with_columns(pl.col("is_sent").fill_null(False))
+    counted = everything.filter(pl.col("outcome") == "kept").with_row_index("copy")
+    counted = counted.with_columns(pl.col("is_sent").fill_null(False))
+    held = counted.lazy()
+    mentioned, headers, people, listed_values = pl.collect_all(
+        [mentions(held), headers_of(held), sent_by(held, owners.lazy(), owner_address.lazy()), _listed_values(held, listed)]
     )
-    mentions = _mentions(counted)
-    headers = _headers(counted)
-    copies = counted.select(
+    copies = with_authors(_facts(held, hash_key), people.lazy(), mentioned.lazy(), headers.lazy())
+    is_reference = pl.col("name").is_in(["in-reply-to", "references"])
+    links = [reference_ids(headers.lazy().filter(is_reference)), reference_ids(listed_values.lazy())]
+    named = mentioned.lazy().filter(pl.col("kind") != "reply_to")
+    found = pl.collect_all(
+        [
+            with_signs(copies, headers.lazy()).select(pl.col(name).cast(kind) for name, kind in COPY.items()),
+            named.select(pl.col(name).cast(kind) for name, kind in MENTION.items()),
+            pl.concat(links).unique(),
+        ]
+    )
+    return Copies(*found, everything.select("stream", "user_id", "record_id", "outcome"))
+
+
+def _facts(counted: pl.LazyFrame, hash_key: str) -> pl.LazyFrame:
+    """What is known of copies by themselves."""
+    return counted.select(
         "copy",
         pl.lit("graph").alias("source"),
         "stream",
@@ -135,70 +151,61 @@ def graph_copies(
         pl.col("subject_key").fill_null(subject_key(None, hash_key)),
         "subject",
         "sent_at",
-        "is_sent",
         pl.col("@odata.type").str.starts_with("#microsoft.graph.eventMessage").fill_null(False).alias("is_event_message"),
     )
-    copies = _with_sender(copies, counted, mentions, headers, owners, owner_address)
-    copies = _with_signs(copies, headers)
-    return Copies(
-        copies.select(COPY.keys()).cast(COPY),
-        mentions.filter(pl.col("kind").is_in(["to", "cc", "bcc"])).select(MENTION.keys()).cast(MENTION),
-        pl.concat([_header_links(headers), _listed_links(copies, listed)]).unique(),
-        outcomes,
-    )
 
 
-def _mentions(counted: pl.DataFrame) -> pl.DataFrame:
+def mentions(counted: pl.LazyFrame) -> pl.LazyFrame:
     """Recipients and Reply-To addresses, those of a kind in the order of the copy: copy, kind, name, address, party_id (null)."""
-    parts = []
-    for kind, column in PEOPLE.items():
-        one = counted.select("copy", pl.col(column).alias("person")).filter(pl.col("person").list.len() > 0)
-        person = pl.col("person").struct.field("emailAddress").struct
-        named = one.explode("person").select("copy", person.field("name"), person.field("address").alias("text"))
-        parts.append(named.select("copy", pl.lit(kind).alias("kind"), "name", "text"))
-    mentioned = canonical(pl.concat(parts), "text").drop("text").filter(pl.col("address").is_not_null())
-    return mentioned.with_columns(pl.lit(None, dtype=pl.String).alias("party_id"))
+    person = pl.col("person").struct.field("emailAddress").struct
+    parts = [
+        counted.select("copy", pl.col(column).alias("person"))
+        .filter(pl.col("person").list.len() > 0)
+        .explode("person")
+        .select("copy", pl.lit(kind).alias("kind"), person.field("name"), person.field("address"))
+        for kind, column in PEOPLE.items()
+    ]
+    spelt = pl.concat(parts).with_columns(canonical(pl.col("address")), pl.lit(None, dtype=pl.String).alias("party_id"))
+    return spelt.filter(pl.col("address").is_not_null())
 
 
-def _headers(counted: pl.DataFrame) -> pl.DataFrame:
+def headers_of(counted: pl.LazyFrame) -> pl.LazyFrame:
     """Message headers with a readable name and value: copy, name (lower case), value."""
+    header = pl.col("header").struct
     listed = counted.select("copy", pl.col("internetMessageHeaders").alias("header")).filter(pl.col("header").list.len() > 0)
     return (
         listed.explode("header")
         .select(
             "copy",
-            pl.col("header").struct.field("name").str.strip_chars().str.to_lowercase().alias("name"),
-            pl.col("header").struct.field("value").str.strip_chars().alias("value"),
+            header.field("name").str.strip_chars().str.to_lowercase().alias("name"),
+            header.field("value").str.strip_chars().alias("value"),
         )
         .drop_nulls()
     )
 
 
-def _with_sender(
-    copies: pl.DataFrame,
-    counted: pl.DataFrame,
-    mentions: pl.DataFrame,
-    headers: pl.DataFrame,
-    owners: pl.DataFrame,
-    owner_address: pl.DataFrame,
-) -> pl.DataFrame:
-    """Adds sender (N19), whether the copy is the sender's (N18), and whether a list rewrote its From, with the author then (N20)."""
-    people = counted.select("copy", "user_id", "is_sent", *[
-        pl.col(role).struct.field("emailAddress").struct.field(field).alias(f"{role}_{field}")
-        for role in ("from", "sender") for field in ("name", "address")
-    ])  # fmt: skip
-    people = canonical(canonical(people, "from_address", "from"), "sender_address", "by")
+def sent_by(counted: pl.LazyFrame, owners: pl.LazyFrame, owner_address: pl.LazyFrame) -> pl.LazyFrame:
+    """Who sent each copy (N19), and whether it is the sender's (N18): copy, is_senders, sender_address, sender_name."""
+    person = {name: pl.col(role).struct.field("emailAddress").struct for name, role in (("from", "from"), ("by", "sender"))}
+    people = counted.select(
+        "copy", "user_id", "is_sent",
+        *[canonical(field.field("address")).alias(name) for name, field in person.items()],
+        *[field.field("name").alias(f"{name}_name") for name, field in person.items()],
+    )  # fmt: skip
     people = people.join(owner_address.rename({"address": "owner"}), on="user_id", how="left", maintain_order="left")
-    owned = owners.with_columns(pl.lit(True).alias("is_own"))
-    for column in ("from", "by"):
-        mine = owned.rename({"address": column, "is_own": f"{column}_is_own"})
-        people = people.join(mine, on=["user_id", column], how="left", maintain_order="left")
-    people = people.select(
+    for name in person:
+        mine = owners.select("user_id", pl.col("address").alias(name), pl.lit(True).alias(f"{name}_is_own"))
+        people = people.join(mine, on=["user_id", name], how="left", maintain_order="left")
+    return people.select(
         "copy",
         (pl.col("is_sent") | pl.col("from_is_own").fill_null(False) | pl.col("by_is_own").fill_null(False)).alias("is_senders"),
         pl.coalesce("from", "by", pl.when("is_sent").then(pl.col("owner"))).alias("sender_address"),
-        pl.when(pl.col("from").is_not_null()).then(pl.col("from_name")).when(pl.col("by").is_not_null()).then(pl.col("sender_name")).alias("sender_name"),
+        pl.when(pl.col("from").is_not_null()).then("from_name").when(pl.col("by").is_not_null()).then("by_name").alias("sender_name"),
     )  # fmt: skip
+
+
+def with_authors(copies: pl.LazyFrame, people: pl.LazyFrame, mentioned: pl.LazyFrame, headers: pl.LazyFrame) -> pl.LazyFrame:
+    """`copies` with their senders (`people`), whether a list rewrote its From, and the author then (N20)."""
     lists = _list_addresses(headers)
     has_list = (
         headers.filter(pl.col("name").is_in(["list-id", "list-post"])).select("copy", pl.lit(True).alias("has_list")).unique()
@@ -210,13 +217,14 @@ def _with_sender(
         .select("copy", pl.lit(True).alias("is_list"))
         .unique()
     )
-    others = mentions.join(origin, on="copy", maintain_order="left")
     among = (
-        others.filter(pl.col("kind").is_in(["to", "cc"]) & (pl.col("address") == pl.col("sender_address")))
+        mentioned.filter(pl.col("kind").is_in(["to", "cc"]))
+        .join(origin, left_on=["copy", "address"], right_on=["copy", "sender_address"], how="semi")
         .select("copy", pl.lit(True).alias("is_among"))
         .unique()
     )
-    elsewhere = others.filter((pl.col("kind") == "reply_to") & (pl.col("address") != pl.col("sender_address")))
+    replies = mentioned.filter(pl.col("kind") == "reply_to").join(origin, on="copy", maintain_order="left")
+    elsewhere = replies.filter(pl.col("address") != pl.col("sender_address"))
     author = (
         elsewhere.join(lists, on=["copy", "address"], how="anti", maintain_order="left")
         .unique("copy", keep="first", maintain_order=True)
@@ -241,7 +249,7 @@ def _with_sender(
     return copies.join(people, on="copy", how="left", maintain_order="left")
 
 
-def _list_addresses(headers: pl.DataFrame) -> pl.DataFrame:
+def _list_addresses(headers: pl.LazyFrame) -> pl.LazyFrame:
     """Addresses in List-Post headers: copy, address."""
     posts = headers.filter(pl.col("name") == "list-post")
     texts = posts.select(
@@ -251,12 +259,13 @@ def _list_addresses(headers: pl.DataFrame) -> pl.DataFrame:
         .otherwise(pl.concat_list("value"))
         .alias("text"),
     ).explode("text")
-    texts = texts.with_columns(pl.col("text").str.strip_chars("<> ").str.replace(r"\?.*$", ""))
-    return canonical(texts, "text").filter(pl.col("address").is_not_null()).select("copy", "address").unique()
+    bare = pl.col("text").str.strip_chars("<> ").str.replace(r"\?.*$", "")
+    spelt = texts.select("copy", canonical(bare).alias("address"))
+    return spelt.filter(pl.col("address").is_not_null()).unique()
 
 
-def _with_signs(copies: pl.DataFrame, headers: pl.DataFrame) -> pl.DataFrame:
-    """Adds the first automatic and the first bulk sign of a copy as places in RULES (N22, N23)."""
+def with_signs(copies: pl.LazyFrame, headers: pl.LazyFrame) -> pl.LazyFrame:
+    """`copies` with the first automatic and the first bulk sign of a copy as places in RULES (N22, N23)."""
     name, value = pl.col("name"), pl.col("value").str.to_lowercase()
     submitted = value.str.split(";").list.first().str.strip_chars()
     sign = (
@@ -280,13 +289,14 @@ def _with_signs(copies: pl.DataFrame, headers: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def reference_ids(frame: pl.DataFrame, column: str) -> pl.DataFrame:
-    """The message ids in a text: those in angle brackets, else the parts between blanks and commas that hold an @ (N25).
+def reference_ids(texts: pl.LazyFrame) -> pl.LazyFrame:
+    """The message ids in texts (copy, value): those in angle brackets, else the parts between blanks and commas that hold an @ (N25).
 
     Returns copy, link.
     """
-    texts = frame.select("copy", pl.col(column).alias("link"))
-    found = texts.with_columns(pl.col("link").str.extract_all("<[^<>]*>").alias("links"))
+    found = texts.select("copy", pl.col("value").alias("link")).with_columns(
+        pl.col("link").str.extract_all("<[^<>]*>").alias("links")
+    )
     is_bracketed = pl.col("links").list.len() > 0
     loose = found.filter(~is_bracketed & pl.col("link").str.contains("@", literal=True)).select(
         "copy", pl.col("link").str.replace_all(r"[\s,]+", " ").str.strip_chars().str.split(" ")
@@ -298,24 +308,15 @@ def reference_ids(frame: pl.DataFrame, column: str) -> pl.DataFrame:
     return pl.concat(parts).select("copy", message_id(pl.col("link")).alias("link")).drop_nulls().cast(LINK)
 
 
-def _header_links(headers: pl.DataFrame) -> pl.DataFrame:
-    return reference_ids(headers.filter(pl.col("name").is_in(["in-reply-to", "references"])), "value")
-
-
-def _listed_links(copies: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
-    if listed.is_empty():
-        return pl.DataFrame(schema=LINK)
-    known = listed.select("user_id", "record_id").hstack(decode(listed.get_column("payload"), LISTED))
-    known = known.join(copies.select("user_id", "record_id", "copy"), on=["user_id", "record_id"])
-    held = known.select("copy", pl.col("singleValueExtendedProperties").alias("property")).filter(
-        pl.col("property").list.len() > 0
-    )
-    properties = held.explode("property").select(
-        "copy",
-        pl.col("property").struct.field("id").str.to_lowercase().alias("id"),
-        pl.col("property").struct.field("value").alias("value"),
-    )
-    return reference_ids(properties.filter(pl.col("id").is_in(THREAD_PROPERTIES) & pl.col("value").is_not_null()), "value")
+def _listed_values(counted: pl.LazyFrame, listed: pl.DataFrame) -> pl.LazyFrame:
+    """What the list pass says of references: copy, value."""
+    known = listed.select("user_id", "record_id").hstack(decode(listed.get_column("payload"), LISTED)).lazy()
+    known = known.join(counted.select("user_id", "record_id", "copy"), on=["user_id", "record_id"])
+    held = known.select("copy", pl.col("singleValueExtendedProperties").alias("property"))
+    properties = held.filter(pl.col("property").list.len() > 0).explode("property")
+    name, value = (pl.col("property").struct.field(field) for field in ("id", "value"))
+    named = properties.filter(name.str.to_lowercase().is_in(THREAD_PROPERTIES) & value.is_not_null())
+    return named.select("copy", value.alias("value"))
 
 
 def dataverse_copies(emails: pl.DataFrame, parties: pl.DataFrame, hash_key: str) -> Copies:
@@ -342,7 +343,7 @@ def dataverse_copies(emails: pl.DataFrame, parties: pl.DataFrame, hash_key: str)
         senders.select("copy", pl.col("address").alias("party_address"), pl.col("name").alias("party_name"), "party_id", pl.lit(True).alias("has_party")),
         on="copy", how="left", maintain_order="left",
     )  # fmt: skip
-    counted = canonical(counted, "sender", "text_address")
+    counted = counted.with_columns(canonical(pl.col("sender")).alias("text_address"))
     has_party = pl.col("has_party").fill_null(False)
     copies = counted.select(
         "copy",
@@ -374,7 +375,7 @@ def dataverse_copies(emails: pl.DataFrame, parties: pl.DataFrame, hash_key: str)
     return Copies(
         copies.select(COPY.keys()).cast(COPY),
         mentions.select(MENTION.keys()).cast(MENTION),
-        reference_ids(counted.filter(pl.col("inreplyto").is_not_null()), "inreplyto").unique(),
+        reference_ids(counted.lazy().select("copy", pl.col("inreplyto").alias("value")).drop_nulls()).unique().collect(),
         everything.select(
             pl.col("raw_stream").alias("stream"),
             pl.lit(None, dtype=pl.String).alias("user_id"),

@@ -57,7 +57,7 @@ def graph_copies(events: pl.DataFrame) -> Copies:
     counted = with_uid(counted, "iCalUId").with_columns(
         pl.col("organizer").struct.field("emailAddress").struct.field("address").alias("organizer_text")
     )
-    counted = canonical(counted, "organizer_text", "organizer_address")
+    counted = counted.with_columns(canonical(pl.col("organizer_text")).alias("organizer_address"))
     is_instance = pl.col("type").is_in(["occurrence", "exception"]) | pl.col("uid_has_date")
     original = pl.coalesce(pl.col("originalStart").pipe(instant), "start_at")
     copies = counted.select(
@@ -96,7 +96,7 @@ def graph_copies(events: pl.DataFrame) -> Copies:
         person.field("status").struct.field("time").pipe(instant).alias("answered_at"),
     )
     role = pl.when(pl.col("type").is_in(["optional", "resource"])).then("type").otherwise(pl.lit("required")).alias("role")
-    attendees = canonical(attendees, "text").filter(pl.col("address").is_not_null()).with_columns(role)
+    attendees = attendees.with_columns(canonical(pl.col("text")).alias("address"), role).filter(pl.col("address").is_not_null())
     return Copies(
         copies.select(COPY.keys()).cast(COPY),
         attendees.select(ATTENDEE.keys()).cast(ATTENDEE),

@@ -60,7 +60,8 @@ def graph_addresses(users: pl.DataFrame) -> pl.DataFrame:
             "user_id", pl.lit("other").alias("kind"), pl.lit(4).alias("position"), pl.col("other_mails").alias("text")
         ).explode("text"),
     ]
-    known = canonical(pl.concat(parts), "text").drop("text").filter(pl.col("address").is_not_null())
+    spelt = pl.concat(parts).with_columns(canonical(pl.col("text")).alias("address")).drop("text")
+    known = spelt.filter(pl.col("address").is_not_null())
     return known.filter((pl.col("kind") != "dn") | pl.col("address").str.starts_with("/o="))
 
 
@@ -71,7 +72,7 @@ def linked_users(systemusers: pl.DataFrame, users: pl.DataFrame, addresses: pl.D
     """
     known = users.filter("is_member").select("user_id")
     by_id = systemusers.select("systemuserid", pl.col("azureactivedirectoryobjectid").alias("user_id")).join(known, on="user_id")
-    rest = canonical(systemusers.select("systemuserid", "internalemailaddress"), "internalemailaddress").join(
+    rest = systemusers.select("systemuserid", canonical(pl.col("internalemailaddress")).alias("address")).join(
         by_id, on="systemuserid", how="anti"
     )
     named = addresses.filter(pl.col("kind").is_in(["mail", "upn", "proxy"])).join(known, on="user_id")
@@ -88,7 +89,7 @@ def user_addresses(systemusers: pl.DataFrame, users: pl.DataFrame) -> pl.DataFra
             for i, name in enumerate(["internalemailaddress", "personalemailaddress", "domainname"])
         ]
     )
-    own = canonical(own, "text").drop("text")
+    own = own.with_columns(canonical(pl.col("text")).alias("address")).drop("text")
     guests = users.filter("is_guest").select("user_id")
     linked = linked_users(systemusers, users, graph).join(guests, on="user_id", how="anti")
     added = linked.join(graph, on="user_id").select(
@@ -112,7 +113,9 @@ def record_addresses(tables: dict[str, pl.DataFrame], users: pl.DataFrame) -> pl
                 for i in (1, 2, 3)
             ]
         )
-        ordered = canonical(fields, "text").sort("master_id", pl.col(key) != pl.col("master_id"), key, "field")
+        ordered = fields.with_columns(canonical(pl.col("text")).alias("address")).sort(
+            "master_id", pl.col(key) != pl.col("master_id"), key, "field"
+        )
         present = table.select(pl.col(key).alias("master_id"))
         ordered = ordered.join(present, on="master_id", how="semi", maintain_order="left")
         numbered = ordered.select(pl.col("master_id").alias("record_id"), "address", pl.int_range(pl.len()).alias("position"))
@@ -132,7 +135,7 @@ def _numbered(addresses: pl.DataFrame, record_type: str) -> pl.DataFrame:
 
 def first_addresses(tables: dict[str, pl.DataFrame], records: pl.DataFrame) -> pl.DataFrame:
     """The address that stands for a party without one (N3): party_type, party_id, address; merged ids at their masters."""
-    users = canonical(tables["systemuser"].select("systemuserid", "internalemailaddress"), "internalemailaddress")
+    users = tables["systemuser"].select("systemuserid", canonical(pl.col("internalemailaddress")).alias("address"))
     parts = [users.select(pl.lit("systemuser").alias("party_type"), pl.col("systemuserid").alias("party_id"), "address")]
     for name in MERGING:
         key = TABLES[name].key
@@ -154,9 +157,7 @@ def mailbox_owners(tables: dict[str, pl.DataFrame], users: pl.DataFrame) -> tupl
     linked = linked_users(tables["systemuser"], users, graph)
     own = user_addresses(tables["systemuser"], users).join(linked, left_on="record_id", right_on="systemuserid")
     every = pl.concat([graph.select("user_id", "address"), own.select("user_id", "address")]).unique()
-    chosen = canonical(canonical(users.select("user_id", "mail", "upn"), "mail", "__mail"), "upn", "__upn").select(
-        "user_id", pl.coalesce("__mail", "__upn").alias("address")
-    )
+    chosen = users.select("user_id", pl.coalesce(canonical(pl.col("mail")), canonical(pl.col("upn"))).alias("address"))
     return every.sort("user_id", "address"), chosen.filter(pl.col("address").is_not_null())
 
 
@@ -165,7 +166,7 @@ def internal_domains(given: list[str] | None, systemusers: pl.DataFrame, users: 
     if given is not None:
         return sorted({canonical_domain(domain.strip().removeprefix("@")) for domain in given} - {""})
     people = systemusers.filter(pl.col("accessmode").is_null() | pl.col("accessmode").is_in([0, 1, 2]))
-    texts = canonical(people.select("internalemailaddress"), "internalemailaddress").select("address")
+    texts = people.select(canonical(pl.col("internalemailaddress")).alias("address"))
     members = users.filter(pl.col("is_member") & ~pl.col("is_guest"))
     graph = graph_addresses(members).filter(pl.col("kind").is_in(["mail", "proxy"])).select("address")
     found = pl.concat([texts, graph]).select(domain_of(pl.col("address")).alias("domain")).drop_nulls().get_column("domain")
