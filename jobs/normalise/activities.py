@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from jobs.normalise import mail
+from jobs.normalise.mail import Frame
 from jobs.normalise.times import INSTANT, in_range
 
 ROLES = ["sender", "organizer", "from", "to", "required", "callee", "cc", "optional", "bcc", "owner", "delivered"]
@@ -79,7 +80,7 @@ def signatures(table: pl.DataFrame, party: pl.DataFrame) -> pl.DataFrame:
     return both.select("activityid", pl.struct("own", "party").hash(5).alias("signature"))
 
 
-def participants(rows: pl.DataFrame) -> pl.DataFrame:
+def participants(rows: Frame) -> Frame:
     """One row an activity and address, or party where there is none, with its strongest role (N40).
 
     `rows`: activity_id, address, party_id, name, role, response. The name is the smallest that is not empty.
@@ -89,17 +90,18 @@ def participants(rows: pl.DataFrame) -> pl.DataFrame:
         pl.col("role").replace_strict(ROLES, list(range(len(ROLES))), return_dtype=pl.UInt8).alias("rank"),
         pl.col("name").str.strip_chars().alias("name"),
     )
+    ranked = ranked.with_columns(pl.when(pl.col("name") != "").then("name").alias("name"))
     merged = ranked.group_by("activity_id", "address", "party_id").agg(
         pl.col("rank").min(),
-        pl.col("name").filter(pl.col("name") != "").min().alias("display_name"),
-        pl.col("response").drop_nulls().min(),
+        pl.col("name").min().alias("display_name"),
+        pl.col("response").min(),
     )
     return merged.with_columns(
         pl.col("rank").replace_strict(list(range(len(ROLES))), ROLES, return_dtype=pl.String).alias("role")
     ).select(PARTICIPANT.keys())
 
 
-def party_rows(rows: pl.DataFrame, participant: pl.DataFrame) -> pl.DataFrame:
+def party_rows(rows: Frame, participant: Frame) -> Frame:
     """Parties with an id whose address, or who themselves, take part: PARTY rows. `rows`: activity_id, address, party_type, party_id."""
     known = rows.filter(pl.col("party_id").is_not_null()).select(PARTY.keys()).unique()
     with_address = known.join(participant, on=["activity_id", "address"], how="semi")
@@ -109,7 +111,7 @@ def party_rows(rows: pl.DataFrame, participant: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([with_address, without])
 
 
-def regarding(rows: pl.DataFrame) -> pl.DataFrame:
+def regarding(rows: Frame) -> Frame:
     """The one regarding of an activity (N48): activity_id, regarding_type, regarding_id.
 
     `rows`: activity_id, activityid, modifiedon, regardingobjectid and its type.
@@ -121,7 +123,7 @@ def regarding(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def provenance(copies: pl.DataFrame) -> pl.DataFrame:
+def provenance(copies: Frame) -> Frame:
     """Where an activity comes from (N50): activity_id, source_systems, source_ids, ingested_at.
 
     `copies`: activity_id, source, user_id, record_id, seen_at; each record once.
@@ -147,19 +149,20 @@ def provenance(copies: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def completed_columns(activity: pl.DataFrame) -> pl.DataFrame:
+def completed_columns(activity: Frame) -> Frame:
     """`activity` with every column of ACTIVITY: flags that do not apply are false, what is unknown is null (N47)."""
+    known = activity.collect_schema().names()
     flags = ["is_automated", "is_bulk", "is_all_day", "is_private", "is_followed"]
     missing = [
         (pl.lit(False) if name in flags else pl.lit(None, dtype=kind)).alias(name)
         for name, kind in ACTIVITY.items()
-        if name not in activity.columns
+        if name not in known
     ]
     kinds = {name: kind for name, kind in ACTIVITY.items() if name != "activity_id"}
     return activity.with_columns(missing).select("activity_id", *[pl.col(name).cast(kind) for name, kind in kinds.items()])
 
 
-def subject_rows(rows: pl.DataFrame) -> pl.DataFrame:
+def subject_rows(rows: Frame) -> Frame:
     """Collected subjects that are not empty (N51)."""
     return rows.filter(pl.col("subject").str.strip_chars() != "").select(SUBJECT.keys())
 
@@ -182,36 +185,43 @@ def emails(
     distinct = distinct.with_columns(mail.activity_ids("email", distinct.get_column("key"))).sort("activity_id")
     ids = distinct.get_column("activity_id")
     assigned = keys.join(distinct.with_row_index("email"), on="key").select("copy", pl.col("email").alias("key"))
-    held = copies.copies.join(assigned, on="copy")
-    sender = mail.senders(held)
+    held = copies.copies.drop("stream", "message_id", "subject_key").join(assigned, on="copy")
+    copy, mine = held.lazy(), copies.mentions.lazy().join(assigned.lazy(), on="copy")
+    is_crm = pl.col("source") == "dataverse"
+    of_crm = copy.filter(is_crm).select(pl.col("key").alias("activity_id"), pl.col("record_id").alias("activityid"))
+    sender, crm = pl.collect_all([mail.senders(copy), of_crm.join(crm_emails.lazy(), on="activityid")])
     rows = pl.concat(
         [
-            copies.mentions.join(assigned, on="copy").select(
-                pl.col("key"), "address", "party_id", "name", pl.col("kind").alias("role")
-            ),
-            sender.select("key", "address", "party_id", "name", pl.lit("sender").alias("role")),
+            mine.select("key", "address", "party_id", "name", pl.col("kind").alias("role")),
+            sender.lazy().select("key", "address", "party_id", "name", pl.lit("sender").alias("role")),
         ]
+    ).collect()
+    received = copy.filter(~is_crm & ~pl.col("is_senders"))
+    extra = mail.delivered(received, rows.lazy(), owners.lazy(), owner_address.lazy())
+    every = pl.concat([rows.lazy(), extra.select("key", "address", pl.lit("delivered").alias("role"))], how="diagonal")
+    every = every.with_columns(pl.lit(None, dtype=pl.String).alias("response")).rename({"key": "activity_id"})
+    activity, participant, subject = pl.collect_all(
+        [_email_rows(copy, sender.lazy(), crm.lazy()), participants(every), subject_rows(_subjects(held))]
     )
-    received = held.filter((pl.col("source") == "graph") & ~pl.col("is_senders"))
-    extra = mail.delivered(received, rows, owners, owner_address)
-    rows = pl.concat([rows, extra.select("key", "address", pl.lit("delivered").alias("role"))], how="diagonal")
-    participant = participants(rows.rename({"key": "activity_id"}).with_columns(pl.lit(None, dtype=pl.String).alias("response")))
+    named = crm.select("activity_id", pl.col("activityid").alias("activity"))
+    mine = named.join(party.filter(pl.col("mask").is_in([1, 2, 3, 4])), on="activity").select(PARTY.keys())
+    found = Activities(activity, participant, party_rows(mine, participant), subject)
+    return found, assigned.rename({"key": "activity_id"}), ids
 
-    crm = held.filter(pl.col("source") == "dataverse").select(
-        pl.col("key").alias("activity_id"), pl.col("record_id").alias("activityid")
-    )
-    crm = crm.join(crm_emails, on="activityid")
+
+def _email_rows(copies: pl.LazyFrame, sender: pl.LazyFrame, crm: pl.LazyFrame) -> pl.LazyFrame:
+    """ACTIVITY of emails from their copies (with `key`), senders, and Dataverse records (with activity_id)."""
     engagement = crm.group_by("activity_id").agg(
         pl.col("isemailfollowed").fill_null(False).any().alias("is_followed"),
         *[pl.col(column).fill_null(0).max().alias(name) for column, name in ENGAGEMENT.items()],
     )
     activity = (
-        mail.email_times(held)
-        .join(mail.flags(held, sender), on="key")
+        mail.email_times(copies)
+        .join(mail.flags(copies, sender), on="key")
         .rename({"key": "activity_id"})
         .join(regarding(crm), on="activity_id", how="left")
         .join(engagement, on="activity_id", how="left")
-        .join(provenance(held.rename({"key": "activity_id"})), on="activity_id")
+        .join(provenance(copies.rename({"key": "activity_id"})), on="activity_id")
         .with_columns(
             pl.lit("email").alias("activity_type"),
             pl.lit("completed").alias("source_state"),
@@ -220,24 +230,16 @@ def emails(
             *[pl.col(name).fill_null(0) for name in ENGAGEMENT.values()],
         )
     )
-    deciding = pl.when(pl.col("is_senders")).then(0).when(pl.col("source") == "graph").then(1).otherwise(2)
-    first = (
-        held.with_columns(deciding.alias("rank"))
-        .sort("key", "rank", "sent_at", "user_id", "record_id")
-        .unique("key", keep="first", maintain_order=True)
-    )
-    named = crm.select("activity_id", pl.col("activityid").alias("activity"))
-    mine = named.join(party.filter(pl.col("mask").is_in([1, 2, 3, 4])), on="activity").select(PARTY.keys())
-    return (
-        Activities(
-            completed_columns(activity),
-            participant,
-            party_rows(mine, participant),
-            subject_rows(first.select(pl.col("key").alias("activity_id"), "subject")),
-        ),
-        assigned.rename({"key": "activity_id"}),
-        ids,
-    )
+    return completed_columns(activity)
+
+
+def _subjects(copies: pl.DataFrame) -> pl.LazyFrame:
+    """The subject of the copy of every email that decides: activity_id, subject."""
+    # Without collected subjects there is nothing to look for.
+    named = copies if copies.get_column("subject").null_count() < copies.height else copies.clear()
+    rank = pl.when(pl.col("is_senders")).then(0).when(pl.col("source") == "graph").then(1).otherwise(2)
+    first = mail.first_of_each(named.lazy().with_columns(rank.alias("rank")), ["rank", "sent_at", "user_id", "record_id"])
+    return first.select(pl.col("key").alias("activity_id"), "subject")
 
 
 def calls_and_tasks(

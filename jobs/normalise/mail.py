@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import TypeVar
 
 import polars as pl
 
@@ -47,6 +48,12 @@ COPY = {
     "sender_address": pl.String, "sender_name": pl.String, "sender_party_id": pl.String, "is_rewritten": pl.Boolean,
     "author_address": pl.String, "author_name": pl.String, "automated_rule": pl.Int32, "bulk_rule": pl.Int32,
 }  # fmt: skip
+
+_RANK = 1 << 60
+"""More than any time in `in_range` has microseconds."""
+
+Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
+"""A rule that knows rows and columns alone takes them either way and answers in kind."""
 
 
 @dataclass(frozen=True)
@@ -444,7 +451,7 @@ def assign(copies: pl.DataFrame, mentions: pl.DataFrame, tolerance_seconds: int)
     return pl.concat([keyed, joined, alone])
 
 
-def content_keys(copies: pl.DataFrame, mentions: pl.DataFrame) -> pl.DataFrame:
+def content_keys(copies: Frame, mentions: Frame) -> Frame:
     """Sender, subject and recipients of a copy as one text (N17): copy, content_key."""
     named = (
         mentions.filter(pl.col("kind").is_in(["to", "cc"]) & pl.col("address").is_not_null()).select("copy", "address").unique()
@@ -457,12 +464,20 @@ def content_keys(copies: pl.DataFrame, mentions: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def email_times(copies: pl.DataFrame) -> pl.DataFrame:
+def email_times(copies: Frame) -> Frame:
     """When each email was sent (N21): key, occurred_at."""
     rank = pl.when(pl.col("is_senders")).then(0).when(pl.col("source") == "graph").then(1).otherwise(2)
-    ranked = copies.select("key", rank.cast(pl.UInt8).alias("rank"), "sent_at")
-    best = pl.col("rank") == pl.col("rank").min()
-    return ranked.group_by("key").agg(pl.col("sent_at").filter(best).min().alias("occurred_at"))
+    # Rank and time as one number, whose minimum costs a fraction of a minimum among the best of each group.
+    ranked = copies.select("key", (rank.cast(pl.Int64) * _RANK + pl.col("sent_at").to_physical()).alias("ranked_at"))
+    first = ranked.group_by("key").agg(pl.col("ranked_at").min())
+    return first.select("key", (pl.col("ranked_at") % _RANK).cast(INSTANT).alias("occurred_at"))
+
+
+def first_of_each(copies: Frame, order: list[str]) -> Frame:
+    """The first row of every `key` in an order; nearly all emails have few copies, and most have one."""
+    is_alone = pl.col("key").is_unique()
+    several = copies.filter(~is_alone).sort("key", *order).unique("key", keep="first", maintain_order=True)
+    return pl.concat([copies.filter(is_alone), several])
 
 
 def activity_ids(kind: str, keys: pl.Series) -> pl.Series:
@@ -472,7 +487,7 @@ def activity_ids(kind: str, keys: pl.Series) -> pl.Series:
     )
 
 
-def senders(copies: pl.DataFrame) -> pl.DataFrame:
+def senders(copies: Frame) -> Frame:
     """The one sender of every email that has one (N19, N20): key, address, party_id, name."""
     named = copies.filter(pl.col("sender_address").is_not_null() | pl.col("sender_party_id").is_not_null())
     rank = (
@@ -481,11 +496,7 @@ def senders(copies: pl.DataFrame) -> pl.DataFrame:
         .when(pl.col("source") == "graph").then(2)
         .otherwise(3)
     )  # fmt: skip
-    chosen = (
-        named.with_columns(rank.alias("rank"))
-        .sort("key", "rank", "sent_at", "user_id", "record_id")
-        .unique("key", keep="first", maintain_order=True)
-    )
+    chosen = first_of_each(named.with_columns(rank.alias("rank")), ["rank", "sent_at", "user_id", "record_id"])
     is_list = pl.col("rank") == 2
     return chosen.select(
         "key",
@@ -495,14 +506,15 @@ def senders(copies: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def flags(copies: pl.DataFrame, sender: pl.DataFrame) -> pl.DataFrame:
+def flags(copies: Frame, sender: Frame) -> Frame:
     """Machine mail (N22, N23): key, is_automated, is_bulk, machine_rule."""
     is_graph = pl.col("source") == "graph"
-    seen = copies.group_by("key").agg(
-        pl.col("automated_rule").min(),
-        pl.col("bulk_rule").min(),
-        (is_graph.any() & (pl.col("bulk_rule").is_not_null() | ~is_graph).all()).alias("is_bulk"),
+    is_bulk = (pl.col("bulk_rule").is_not_null() | ~is_graph).alias("is_bulk")
+    signs = copies.select("key", "automated_rule", "bulk_rule", is_bulk, is_graph.alias("is_graph"))
+    seen = signs.group_by("key").agg(
+        pl.col("automated_rule", "bulk_rule").min(), pl.col("is_bulk").all(), pl.col("is_graph").any()
     )
+    seen = seen.with_columns(pl.col("is_bulk") & pl.col("is_graph"))
     machine = local_part_of(pl.col("address")).is_in(MACHINE_LOCAL_PARTS).fill_null(False)
     machine_senders = sender.filter(machine).select("key", pl.lit(RULES.index("sender_address")).alias("by_sender"))
     first = pl.min_horizontal("automated_rule", "by_sender")
@@ -515,7 +527,7 @@ def flags(copies: pl.DataFrame, sender: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def delivered(received: pl.DataFrame, rows: pl.DataFrame, owners: pl.DataFrame, owner_address: pl.DataFrame) -> pl.DataFrame:
+def delivered(received: Frame, rows: Frame, owners: Frame, owner_address: Frame) -> Frame:
     """Owners of mailboxes with a copy that no row names yet (N31, N41): key, user_id, address.
 
     `received`: key, user_id; `rows`: key, address of the participants.

@@ -19,7 +19,9 @@ from jobs.normalise.side_by_side import side_by_side
 from jobs.privacy.opt_out import OptOut, opted_out_activities
 
 KEY = ["user_id", "record_id"]
-KEPT_COPY = {**mail.COPY, "activity_id": pl.String, "is_out": pl.Boolean, "place": pl.UInt64, "same_id": pl.UInt64,
+OF_COPY = {name: kind for name, kind in mail.COPY.items() if name != "conversation_id"}
+"""What is known of copies once their nodes are."""
+KEPT_COPY = {**OF_COPY, "activity_id": pl.String, "is_out": pl.Boolean, "place": pl.UInt64, "same_id": pl.UInt64,
              "same_content": pl.UInt64, "signature": pl.UInt64}  # fmt: skip
 KEPT = {"copy": KEPT_COPY, "mention": {**mail.MENTION, "activity_id": pl.String},
         "node": {"copy": pl.UInt32, "activity_id": pl.String, "is_out": pl.Boolean, "node": pl.UInt64}}  # fmt: skip
@@ -373,7 +375,7 @@ def _worked_out(copies: Frames, people: People, rules: MailRules) -> Frames:
 
     `email`: activity_id, month, is_out of every email, in order of activity_id; `node` has the place in it as `email`.
     """
-    held = mail.Copies(copies["copy"].select(mail.COPY.keys()), copies["mention"], pl.DataFrame(schema=mail.LINK), pl.DataFrame())
+    held = mail.Copies(copies["copy"].select(OF_COPY.keys()), copies["mention"], pl.DataFrame(schema=mail.LINK), pl.DataFrame())
     found, assigned, ids = activities.emails(
         held, people.emails, people.party, people.owners, people.owner_address, rules.tolerance_seconds
     )
