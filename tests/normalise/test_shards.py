@@ -1,14 +1,18 @@
 """Mail that is worked out in portions, with little memory, is what it is when it is worked out at once."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Barrier
 
+import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
 from jobs.normalise import mail_update
 from jobs.normalise.monthly import OUTPUTS
 from jobs.normalise.shelf import Shelf, shelf_in
+from jobs.normalise.side_by_side import side_by_side
 from jobs.normalise.tables import Normalised, Rules, normalised
 from tests.normalise.world import World
 
@@ -63,3 +67,42 @@ def test_a_shelf_forgets_what_a_crash_left(tmp_path: Path) -> None:
     with shelf_in(tmp_path) as shelf:
         assert isinstance(shelf, Shelf)
         assert not (tmp_path / "shelf-left").exists()
+
+
+def test_memory_of_frames_that_were_taken_is_free_for_others(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"number": list(range(1000))})
+    shelf = Shelf(tmp_path, memory_bytes=int(frame.estimated_size()))
+    first, second = shelf.put(frame), shelf.put(frame)
+    assert len([*tmp_path.iterdir()]) == 1, "one fits into memory"
+    for taken in (shelf.take([first]), shelf.take([second])):
+        assert_frame_equal(taken[0], frame)
+    shelf.put(frame)
+    assert len([*tmp_path.iterdir()]) == 1
+    shelf.put(frame)
+    assert len([*tmp_path.iterdir()]) == 2
+
+
+def test_items_are_worked_on_two_at_a_time_and_answered_in_order() -> None:
+    asked, meet = [], Barrier(2, timeout=30)
+
+    def items() -> Iterator[int]:
+        for number in range(6):
+            asked.append(number)
+            yield number
+
+    def work(number: int) -> int:
+        meet.wait()
+        return number * number
+
+    answers = side_by_side(work, items())
+    assert next(answers) == 0
+    assert len(asked) <= 3, "what is not yet needed is not asked for"
+    assert [*answers] == [1, 4, 9, 16, 25]
+
+
+def test_an_error_in_one_item_ends_the_whole() -> None:
+    def work(number: int) -> int:
+        return 1 // (number - 2)
+
+    with pytest.raises(ZeroDivisionError):
+        [*side_by_side(work, range(9))]
