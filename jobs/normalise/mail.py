@@ -214,22 +214,12 @@ def sent_by(counted: pl.LazyFrame, owners: pl.LazyFrame, owner_address: pl.LazyF
 def with_authors(copies: pl.LazyFrame, people: pl.LazyFrame, mentioned: pl.LazyFrame, headers: pl.LazyFrame) -> pl.LazyFrame:
     """`copies` with their senders (`people`), whether a list rewrote its From, and the author then (N20)."""
     lists = _list_addresses(headers)
-    has_list = (
-        headers.filter(pl.col("name").is_in(["list-id", "list-post"])).select("copy", pl.lit(True).alias("has_list")).unique()
-    )
+    has_list = headers.filter(pl.col("name").is_in(["list-id", "list-post"])).select("copy", pl.lit(True).alias("has_list"))
     origin = people.select("copy", "sender_address")
-    is_list = (
-        lists.join(origin, on="copy")
-        .filter(pl.col("address") == pl.col("sender_address"))
-        .select("copy", pl.lit(True).alias("is_list"))
-        .unique()
-    )
-    among = (
-        mentioned.filter(pl.col("kind").is_in(["to", "cc"]))
-        .join(origin, left_on=["copy", "address"], right_on=["copy", "sender_address"], how="semi")
-        .select("copy", pl.lit(True).alias("is_among"))
-        .unique()
-    )
+    of_sender = {"left_on": ["copy", "address"], "right_on": ["copy", "sender_address"], "how": "semi"}
+    is_list = lists.join(origin, **of_sender).select("copy", pl.lit(True).alias("is_list"))
+    named = mentioned.filter(pl.col("kind").is_in(["to", "cc"]))
+    among = named.join(origin, **of_sender).select("copy", pl.lit(True).alias("is_among"))
     replies = mentioned.filter(pl.col("kind") == "reply_to").join(origin, on="copy", maintain_order="left")
     elsewhere = replies.filter(pl.col("address") != pl.col("sender_address"))
     author = (
@@ -237,8 +227,10 @@ def with_authors(copies: pl.LazyFrame, people: pl.LazyFrame, mentioned: pl.LazyF
         .unique("copy", keep="first", maintain_order=True)
         .select("copy", pl.col("address").alias("reply_address"), pl.col("name").alias("reply_name"))
     )
-    for facts in (has_list, is_list, among, elsewhere.select("copy", pl.lit(True).alias("replies_elsewhere")).unique(), author):
-        people = people.join(facts, on="copy", how="left", maintain_order="left")
+    # Few copies have any of these, so that they are put together before they are looked up.
+    known = [has_list, is_list, among, elsewhere.select("copy", pl.lit(True).alias("replies_elsewhere")), author]
+    facts = pl.concat(known, how="diagonal").group_by("copy").agg(pl.all().max())
+    people = people.join(facts, on="copy", how="left", maintain_order="left")
     yes = lambda name: pl.col(name).fill_null(False)  # noqa: E731
     via = pl.col("sender_name").str.contains(r" via \S.*$").fill_null(False)
     people = people.with_columns(
