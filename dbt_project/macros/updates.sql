@@ -37,12 +37,14 @@
     {%- endif %}
 {%- endmacro %}
 
-{# Condition of the rows that a run works out: those of `relation` whose `columns` a row of `touched` names, all when it builds from nothing. #}
-{% macro is_touched(touched, columns, relation) -%}
+{# Condition of the rows that a run works out: those whose `columns` a row of `touched` names, all when it builds from nothing. `relation`
+   has the columns where a query joins several. #}
+{% macro is_touched(touched, columns, relation=none) -%}
+    {%- set prefix = relation ~ '.' if relation else '' -%}
     {%- if execute and not is_update() -%}
         true
     {%- else -%}
-        ({{ relation }}.{{ columns | join(', ' ~ relation ~ '.') }}) in (select {{ columns | join(', ') }} from {{ ref(touched) }})
+        ({{ prefix }}{{ columns | join(', ' ~ prefix) }}) in (select {{ columns | join(', ') }} from {{ ref(touched) }})
     {%- endif -%}
 {%- endmacro %}
 

@@ -12,6 +12,6 @@ select
     bool_or(role = 'from') as is_from,
     bool_or(role in ('to', 'cc')) as is_to_cc,
     bool_or(role in ('to', 'cc', 'delivered')) as is_recipient
-from {{ ref('int_activity_participant') }} as participant
-where {{ is_touched('int_touched_activity', ['activity_id'], 'participant') }}
+from {{ ref('int_activity_participant') }}
+where {{ is_touched('int_touched_activity', ['activity_id']) }}
 group by activity_id, side, person_type, person_id

@@ -9,6 +9,6 @@ select
     count(*) filter (where side = 'them' and is_on) as customer_on_count,
     count(*) filter (where side = 'us' and took_part) as team_took_part_count,
     count(*) filter (where side = 'them' and took_part) as customer_took_part_count
-from {{ ref('int_activity_person') }} as person
-where {{ is_touched('int_touched_activity', ['activity_id'], 'person') }}
+from {{ ref('int_activity_person') }}
+where {{ is_touched('int_touched_activity', ['activity_id']) }}
 group by activity_id

@@ -25,27 +25,27 @@ with weighed as (
 
 faded as (
     select
-        weighed.*,
         {% for point in points -%}
         case
             when is_done_{{ point }} and age_days_{{ point }} <= {{ 24 * f }}
                 then {{ exact_term('relative_weight * power(0.5, age_days_' ~ point ~ ' / ' ~ (2 * f) ~ ')') }}
-        end as presence_{{ point }}{{ ',' if not loop.last }}
-        {% endfor %}
+        end as presence_{{ point }},
+        {% endfor -%}
+        weighed.*
     from weighed
 ),
 
 summed as (
     select
-        record_type,
-        record_id,
         {% for point in points -%}
         count(*) filter (where is_done_{{ point }}) as activities_count_{{ point }},
         max(occurred_at) filter (where is_done_{{ point }}) as last_activity_at_{{ point }},
         min(age_days_{{ point }}) filter (where is_done_{{ point }}) as last_age_days_{{ point }},
         cast(coalesce(sum(presence_{{ point }}), 0) as double) as presence_{{ point }},
-        cast(coalesce(sum(presence_{{ point }}) filter (where is_engagement), 0) as double) as engaged_presence_{{ point }}{{ ',' if not loop.last }}
-        {% endfor %}
+        cast(coalesce(sum(presence_{{ point }}) filter (where is_engagement), 0) as double) as engaged_presence_{{ point }},
+        {% endfor -%}
+        record_type,
+        record_id
     from faded
     group by record_type, record_id
 ),

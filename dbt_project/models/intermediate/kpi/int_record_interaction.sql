@@ -9,11 +9,11 @@ with dated as (
         initiated_by,
         occurred_at,
         status
-    from {{ ref('int_record_link') }} as link
+    from {{ ref('int_record_link') }}
     where
         is_counted
         and status in ('completed', 'scheduled')
-        and {{ is_touched('int_touched_subject', ['record_type', 'record_id'], 'link') }}
+        and {{ is_touched('int_touched_subject', ['record_type', 'record_id']) }}
 ),
 
 edge as (

@@ -8,11 +8,11 @@ with contact as (
         is_on,
         is_sender,
         is_to_cc
-    from {{ ref('int_activity_person') }} as person
+    from {{ ref('int_activity_person') }}
     where
         side = 'them'
         and person_type = 'contact'
-        and {{ is_touched('int_touched_activity', ['activity_id'], 'person') }}
+        and {{ is_touched('int_touched_activity', ['activity_id']) }}
 ),
 
 colleague as (
@@ -23,11 +23,11 @@ colleague as (
         is_on,
         is_sender,
         is_recipient
-    from {{ ref('int_activity_person') }} as person
+    from {{ ref('int_activity_person') }}
     where
         side = 'us'
         and person_type = 'user'
-        and {{ is_touched('int_touched_activity', ['activity_id'], 'person') }}
+        and {{ is_touched('int_touched_activity', ['activity_id']) }}
 ),
 
 together as (

@@ -8,13 +8,13 @@ with outreach as (
         activity_type,
         occurred_at,
         customer_on_count
-    from {{ ref('int_record_activity') }} as activity
+    from {{ ref('int_record_activity') }}
     where
         record_type in ('account', 'lead', 'opportunity')
         and activity_type in ('email', 'meeting', 'phone_call')
         and initiated_by = 'us'
         and not is_private
-        and {{ is_touched('int_touched_subject', ['record_type', 'record_id'], 'activity') }}
+        and {{ is_touched('int_touched_subject', ['record_type', 'record_id']) }}
 ),
 
 listed as (

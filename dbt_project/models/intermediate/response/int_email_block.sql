@@ -9,7 +9,7 @@ with email as (
         occurred_at,
         occurred_date,
         case initiated_by when 'us' then 1 else 2 end as side_order
-    from {{ ref('int_record_activity') }} as activity
+    from {{ ref('int_record_activity') }}
     where
         activity_type = 'email'
         and not coalesce(is_machine, false)
@@ -17,7 +17,7 @@ with email as (
             (initiated_by = 'us' and customer_on_count > 0)
             or (initiated_by = 'them' and team_on_count > 0)
         )
-        and {{ is_touched('int_touched_thread', ['thread_id'], 'activity') }}
+        and {{ is_touched('int_touched_thread', ['thread_id']) }}
 ),
 
 followed as (

@@ -20,7 +20,7 @@ select
     in_exchange,
     machine_rule,
     {{ as_of() }} as as_of
-from {{ ref('int_activity') }} as activity
+from {{ ref('int_activity') }}
 where
     activity_id in (select activity_id from {{ ref('int_record_link') }})
-    and {{ is_touched('int_touched_activity', ['activity_id'], 'activity') }}
+    and {{ is_touched('int_touched_activity', ['activity_id']) }}

@@ -9,9 +9,9 @@ select
     count(*) filter (where activity_type = '{{ activity_type }}' and initiated_by = '{{ side }}') as {{ name }},
     {% endfor -%}
     {{ as_of() }} as as_of
-from {{ ref('int_record_activity') }} as activity
+from {{ ref('int_record_activity') }}
 where
     activity_type in ('email', 'meeting', 'phone_call')
     and initiated_by is not null
-    and {{ is_touched('int_touched_subject', ['record_type', 'record_id'], 'activity') }}
+    and {{ is_touched('int_touched_subject', ['record_type', 'record_id']) }}
 group by record_type, record_id, occurred_date
