@@ -8,6 +8,10 @@ with master as (
     select * from {{ source('previous', 'int_master') }}
 ),
 
+owner_change as (
+    {{ changed_rows('int_owner', ['owner_type', 'owner_id']) | indent(4) }}
+),
+
 touched_domain as (
     select key as domain
     from {{ source('lake', 'change') }}
@@ -37,7 +41,14 @@ named as (
     union all
 
     select owner_id as name
-    from ({{ changed_rows('int_owner', ['owner_type', 'owner_id']) }}) as owner_change
+    from owner_change
+
+    union all
+
+    -- a team stands for its members
+    select member.teamid as name
+    from {{ ref('stg_dataverse__teammembership') }} as member
+    inner join owner_change on member.systemuserid = owner_change.owner_id
 
     union all
 
