@@ -52,7 +52,7 @@
 {% macro nothing_touched(columns) -%}
 select
     {% for column in columns -%}
-    cast(null as string) as {{ column }}{{ ',' if not loop.last }}
+    cast(null as {{ 'date' if column.endswith('_date') else 'string' }}) as {{ column }}{{ ',' if not loop.last }}
     {% endfor -%}
 where false
 {%- endmacro %}

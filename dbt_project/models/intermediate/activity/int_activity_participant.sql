@@ -1,4 +1,3 @@
-{{ config(**kept('int_touched_activity', ['activity_id'])) }}
 -- N9, N11, N39, N46, L1, L7: who a participant is, on which side, and whether it is on the activity and took part in it.
 with resolved as (
     select

@@ -1,4 +1,3 @@
-{{ config(**kept('int_touched_activity', ['activity_id'])) }}
 -- N9, N11: what the parties of an activity say about one participant: its side, and the records that they name.
 with party as (
     select

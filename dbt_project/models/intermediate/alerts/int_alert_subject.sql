@@ -12,8 +12,8 @@ select
     kpi.customer_people_90d,
     signal.last_interaction_at,
     signal.last_customer_signal_at,
-    coalesce(signal.interactions_90d, 0) as interactions_90d,
-    signal.first_interaction_90d_at,
+    coalesce(recent.interactions_90d, 0) as interactions_90d,
+    recent.first_interaction_90d_at,
     signal.signals_90d_before,
     signal.unanswered_emails,
     signal.first_unanswered_at,
@@ -23,3 +23,5 @@ inner join {{ ref('int_record_kpi') }} as kpi
     on record.record_type = kpi.record_type and record.record_id = kpi.record_id
 left join {{ ref('int_record_signal') }} as signal
     on record.record_type = signal.record_type and record.record_id = signal.record_id
+left join {{ ref('int_record_recent') }} as recent
+    on record.record_type = recent.record_type and record.record_id = recent.record_id

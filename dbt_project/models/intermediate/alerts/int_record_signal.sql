@@ -1,4 +1,5 @@
--- A1: interactions, customer signals and unanswered emails of every record with activity.
+{{ config(**kept('int_touched_subject', ['record_type', 'record_id'])) }}
+-- A1: last interaction, customer signals and unanswered emails of every record with activity.
 with activity as (
     select
         record_type,
@@ -15,6 +16,7 @@ with activity as (
         and coalesce(initiated_by = 'us', false)
         and customer_on_count > 0 as is_email_to_customer
     from {{ ref('int_record_activity') }}
+    where {{ is_touched('int_touched_subject', ['record_type', 'record_id']) }}
 ),
 
 latest as (
@@ -32,7 +34,6 @@ dated as (
         activity.*,
         latest.last_interaction_at,
         latest.last_customer_signal_at,
-        is_interaction and occurred_at >= {{ days_before(as_of(), 90) }} as is_interaction_90d,
         is_customer_signal
         and occurred_at >= {{ days_before('latest.last_customer_signal_at', 90) }} as is_signal_90d_before,
         is_email_to_customer
@@ -46,8 +47,6 @@ select
     record_id,
     last_interaction_at,
     last_customer_signal_at,
-    count(*) filter (where is_interaction_90d) as interactions_90d,
-    min(occurred_at) filter (where is_interaction_90d) as first_interaction_90d_at,
     count(*) filter (where is_signal_90d_before) as signals_90d_before,
     count(*) filter (where is_unanswered) as unanswered_emails,
     min(occurred_at) filter (where is_unanswered) as first_unanswered_at,

@@ -1,4 +1,3 @@
-{{ config(**kept('int_touched_activity', ['activity_id'])) }}
 -- L6, N8: the contacts, leads and accounts that the customer-side participants of an activity are, by party id or by any of their
 -- addresses.
 with customer as (
@@ -7,10 +6,7 @@ with customer as (
         participant.address,
         coalesce(participant.address, participant.party_id) as participant_key
     from {{ ref('int_activity_participant') }} as participant
-    where
-        participant.side = 'them'
-        and participant.is_on
-        and {{ is_touched('int_touched_activity', ['activity_id'], 'participant') }}
+    where participant.side = 'them' and participant.is_on
 )
 
 select

@@ -12,4 +12,3 @@ where
     participant.side = 'them'
     and participant.is_on
     and {{ 'true' if var('account_domain_matching') and var('link_domain_enabled') else 'false' }}
-    and {{ is_touched('int_touched_activity', ['activity_id'], 'participant') }}

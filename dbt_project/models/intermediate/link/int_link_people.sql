@@ -9,7 +9,6 @@
     from {{ ref('int_activity_match') }} as matched
     inner join {{ ref('int_record_customer') }} as customer
         on matched.party_type = customer.party_type and matched.party_id = customer.party_id
-    where {{ is_touched('int_touched_activity', ['activity_id'], 'matched') }}
 {%- endset -%}
 with sold_link as (
     select *

@@ -14,6 +14,7 @@ from {{ ref('int_record') }} as record
 cross join day
 left join {{ ref('relationship_activity_daily') }} as daily
     on
-        record.record_type = daily.record_type
+        daily.activity_date >= {{ as_of_date() }} - 59
+        and record.record_type = daily.record_type
         and record.record_id = daily.record_id
         and day.date_day = daily.activity_date

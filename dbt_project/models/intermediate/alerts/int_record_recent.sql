@@ -1,0 +1,9 @@
+-- A1: interactions of the last 90 days of every record that has one.
+select
+    record_type,
+    record_id,
+    count(*) as interactions_90d,
+    min(occurred_at) as first_interaction_90d_at
+from {{ ref('int_record_activity') }}
+where activity_type <> 'task' and occurred_at >= {{ days_before(as_of(), 90) }}
+group by record_type, record_id
