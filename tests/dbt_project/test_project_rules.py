@@ -93,6 +93,15 @@ def test_every_model_and_column_is_described(sample, models):
     assert not wrong
 
 
+def test_every_source_seed_and_exposure_is_described(sample):
+    nodes = [n for n in sample.manifest["nodes"].values() if n["resource_type"] == "seed"]
+    nodes += [*sample.manifest["sources"].values(), *sample.manifest["exposures"].values()]
+    assert len(nodes) > 30
+    wrong = {n["name"] for n in nodes if not n["description"]}
+    wrong |= {f"{n['name']}.{c}" for n in nodes for c, column in n.get("columns", {}).items() if not column["description"]}
+    assert not wrong
+
+
 def test_every_model_is_tested(sample, models):
     tested = set()
     for group in (sample.manifest["nodes"], sample.manifest["unit_tests"]):
