@@ -75,10 +75,10 @@ def test_small_company_in_a_storm(tmp_path, tiny_home):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("scale", [0.05, 1.0])
-def test_generated_company_in_a_storm(tmp_path, scale):
+@pytest.mark.parametrize(("scale", "sizes"), [(0.05, SMALL_PAGES), (1.0, {})], ids=["small", "whole"])
+def test_generated_company_in_a_storm(tmp_path, scale, sizes):
     generate(tmp_path / "company", scale=scale)
     calm, _ = published(tmp_path / "company", tmp_path / "calm", [], *DAGS, "similar_won_deals")
-    found, struck = published(tmp_path / "company", tmp_path / "storm", weather(0.05), *DAGS, "similar_won_deals")
+    found, struck = published(tmp_path / "company", tmp_path / "storm", weather(0.05), *DAGS, "similar_won_deals", **sizes)
     assert struck["throttled"] > 100 and len(+struck) > 15
     assert found == calm
