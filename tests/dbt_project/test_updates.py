@@ -15,6 +15,7 @@ from jobs.settings import Settings
 from tests.dbt_project import world
 
 VARS = {"tier": "enhanced", "history_start": None}
+TABLES = len(world.world(0, activities=1))
 
 
 def settings_of(home: Path, **more) -> Settings:
@@ -39,14 +40,15 @@ def content(warehouse: Path) -> dict[str, tuple]:
         }
 
 
-def touched(warehouse: Path) -> int:
-    """Activities that an update worked out anew."""
+def touched(warehouse: Path) -> tuple[int, int]:
+    """Activities that an update worked out anew, and all that there are."""
     with duckdb.connect(str(warehouse), read_only=True) as con:
-        return con.execute("select count(*) from intermediate.int_touched_activity").fetchone()[0]
+        models = ("int_touched_activity", "int_activity")
+        return tuple(con.execute(f"select count(*) from intermediate.{model}").fetchone()[0] for model in models)
 
 
-def days_agree(home: Path, seed: int, days: int) -> None:
-    """Build day after day out of the day before, each beside a build from nothing."""
+def days_agree(home: Path, seed: int, days: int, tables: int = 3) -> None:
+    """Build day after day out of the day before, each beside a build from nothing; `tables` tables change twice a day."""
     random = Random(seed)
     settings, anew = settings_of(home), settings_of(home, most_updates=0)
     rows, as_of, steps = world.world(seed, activities=400), world.AS_OF - timedelta(days=1), []
@@ -57,7 +59,7 @@ def days_agree(home: Path, seed: int, days: int) -> None:
         shutil.move(candidate, home / "warehouse" / "base.duckdb")
         for part in ("a", "b"):
             since = f"s{day - 1}" if part == "a" else f"s{day - 1}b"
-            later = world.next_day(random, rows, world.world(seed + 100 * day + (part == "b"), activities=450))
+            later = world.next_day(random, rows, world.world(seed + 100 * day + (part == "b"), activities=450), tables)
             steps.insert(0, (since, world.changes(rows, later)))
             rows = later
         world.write(rows, home / "lake", f"s{day}", steps)
@@ -68,7 +70,8 @@ def days_agree(home: Path, seed: int, days: int) -> None:
         assert not is_update
         found, expected = content(candidate), content(full)
         assert {name for name in expected if found[name] != expected[name]} == set(), (seed, day)
-        assert 0 < touched(candidate) < expected["activity"][0]
+        anew_again, everything = touched(candidate)
+        assert 0 < anew_again < everything
         full.unlink()
 
 
@@ -76,7 +79,11 @@ def test_an_update_equals_a_build_from_nothing(tmp_path):
     days_agree(tmp_path, seed=3, days=1)
 
 
+def test_an_update_after_every_table_changed_equals_a_build_from_nothing(tmp_path):
+    days_agree(tmp_path, seed=4, days=1, tables=TABLES)
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("seed", range(40, 46))
-def test_many_updates_equal_builds_from_nothing(tmp_path, seed):
-    days_agree(tmp_path, seed, days=4)
+@pytest.mark.parametrize(("seed", "tables"), [*zip(range(40, 44), [3] * 4, strict=True), (44, TABLES), (45, TABLES)])
+def test_many_updates_equal_builds_from_nothing(tmp_path, seed, tables):
+    days_agree(tmp_path, seed, days=4, tables=tables)

@@ -245,10 +245,10 @@ def _party(random: Random, address: str) -> tuple[str, str]:
     ])  # fmt: skip
 
 
-def next_day(random: Random, rows: World, other: World) -> World:
+def next_day(random: Random, rows: World, other: World, tables: int) -> World:
     """The world a day later: of some tables a few rows (of an activity: all its rows) went, became as in `other`, or came from there."""
     later = dict(rows)
-    for table in random.sample(sorted(rows), 3):
+    for table in random.sample(sorted(rows), tables):
         mine, theirs = (_by_key(table, world) for world in (rows, other))
         for key in random.sample(sorted(mine.keys() | theirs.keys()), random.choice([1, 2])):
             mine[key] = [] if random.random() < 0.3 else theirs.get(key, [])
