@@ -74,13 +74,19 @@ def _quiet(done: int, total: int, note: str) -> None:
 
 @contextmanager
 def publish_lock(home: Path) -> Iterator[None]:
-    """Hold the one lock of everything that changes `published`; raises `PublishError` when another holds it."""
+    """Hold the one lock of everything that changes `published`; raises `PublishError` when another holds it or it cannot be had."""
+    lock = FileLock(home / "locks" / "publish.lock", timeout=LOCK_SECONDS)
     try:
         (home / "locks").mkdir(parents=True, exist_ok=True)
-        with FileLock(home / "locks" / "publish.lock", timeout=LOCK_SECONDS):
-            yield
+        lock.acquire()
     except Timeout:
         raise PublishError(f"another publication is running in {home}: wait for it to end") from None
+    except OSError as error:
+        raise PublishError(f"{lock.lock_file} cannot be locked: {error}; free the cause and run again") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager
