@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from jobs.errors import RapportError
+from jobs.locks import held
 from jobs.settings import Settings
 
 
@@ -75,25 +74,21 @@ def dbt(args: Iterable[str], candidate: Path, settings: Settings, variables: dic
     from dbt.cli.main import dbtRunner
 
     target = settings.home / "warehouse" / "dbt"
-    target.mkdir(parents=True, exist_ok=True)
     where = [
         "--project-dir", str(settings.dbt_project_dir), "--profiles-dir", str(settings.dbt_project_dir),
         "--target", settings.dbt_target, "--target-path", str(target), "--threads", str(settings.threads),
     ]  # fmt: skip
     quiet = ["--log-level", "error", "--no-use-colors", "--log-path", str(target / "logs")]
     stable = {name: value for name, value in dbt_vars(settings).items() if name not in ("lake", "snapshot")}
-    try:
-        with FileLock(target / "dbt.lock", timeout=0):
-            os.environ["RAPPORT_CANDIDATE"] = str(candidate)
-            os.environ.setdefault("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
-            parsed = dbtRunner().invoke([*quiet, "--no-write-json", "parse", *where, "--vars", json.dumps(stable)])
-            outcome = (
-                dbtRunner(manifest=parsed.result).invoke([*quiet, *args, *where, "--vars", json.dumps(variables)])
-                if parsed.success
-                else parsed
-            )
-    except Timeout:
-        raise BuildError(f"another run is building in {settings.home}: wait for it to end") from None
+    with held(target / "dbt.lock", f"building in {settings.home}", error=BuildError):
+        os.environ["RAPPORT_CANDIDATE"] = str(candidate)
+        os.environ.setdefault("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
+        parsed = dbtRunner().invoke([*quiet, "--no-write-json", "parse", *where, "--vars", json.dumps(stable)])
+        outcome = (
+            dbtRunner(manifest=parsed.result).invoke([*quiet, *args, *where, "--vars", json.dumps(variables)])
+            if parsed.success
+            else parsed
+        )
     nodes = [
         {"name": r.node.name, "status": str(r.status), "seconds": round(r.execution_time, 3), "message": r.message or ""}
         for r in getattr(outcome.result, "results", None) or []

@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from jobs import progress
 from jobs.errors import RapportError
+from jobs.locks import held
 from jobs.settings import PROJECT_ROOT
 
 IN_PROCESS = "airflow-inprocess"
@@ -111,15 +111,7 @@ def output_to(log_file: Path) -> Iterator[TextIO]:
 @contextmanager
 def _run_lock(home: Path) -> Iterator[None]:
     """Hold the lock of in-process runs; raises `RapportError` when another has it."""
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(home / "run.lock", timeout=0)
-        lock.acquire()
-    except Timeout:
-        raise RapportError(f"another run is using {home}: wait for it to end, or set RAPPORT_HOME to another folder") from None
-    except OSError as error:
-        raise RapportError(f"cannot write to {home}: {error.strerror}; set RAPPORT_HOME to a folder that is yours") from None
-    with lock:
+    with held(home / "run.lock", f"using {home}"):
         yield
 
 

@@ -8,13 +8,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
 
-from jobs.errors import RapportError
 from jobs.extract.compact import compact
 from jobs.extract.errors import StreamBusy
 from jobs.extract.files import stream_files, stream_folders, stream_name, write_durably
 from jobs.extract.log import FULL_KINDS, StreamLog
+from jobs.locks import held
 from jobs.normalise.job import normalising
 from jobs.settings import Settings
 
@@ -24,16 +23,8 @@ PLACE = ["round", "round_kind", "op", "link_kind", "received_at"]
 @contextmanager
 def maintaining(home: Path) -> Iterator[None]:
     """Hold the lock of maintenance; raises RapportError when another run holds it."""
-    (home / "locks").mkdir(parents=True, exist_ok=True)
-    held = FileLock(home / "locks" / "maintenance.lock", timeout=0)
-    try:
-        held.acquire()
-    except Timeout:
-        raise RapportError(f"another maintenance is running in {home}: wait for it to end, then start again") from None
-    try:
+    with held(home / "locks" / "maintenance.lock", f"maintaining {home}"):
         yield
-    finally:
-        held.release()
 
 
 def maintain(settings: Settings, run_id: str, now: datetime) -> dict[str, int]:

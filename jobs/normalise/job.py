@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from filelock import FileLock, Timeout
 
-from jobs.errors import RapportError
 from jobs.extract import overview
 from jobs.extract.files import raw_root
+from jobs.locks import held
 from jobs.normalise import quarantine, raw, snapshot
 from jobs.normalise.raw import Progress
 from jobs.normalise.shelf import Shelf, shelf_in
@@ -52,16 +51,8 @@ def normalising(home: Path) -> Iterator[Path]:
     Raises RapportError when another run holds the lock.
     """
     root = home / "lake" / "normalised"
-    root.mkdir(parents=True, exist_ok=True)
-    held = FileLock(root / ".lock", timeout=0)
-    try:
-        held.acquire()
-    except Timeout:
-        raise RapportError(f"another run is normalising in {home}: wait for it to end, then start again") from None
-    try:
+    with held(root / ".lock", f"normalising in {home}"):
         yield root
-    finally:
-        held.release()
 
 
 def _run(home: Path, root: Path, settings: Settings, shelf: Shelf, progress: Progress) -> SnapshotReport:

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from filelock import FileLock, Timeout
 
 from jobs import clock, runs
 from jobs.errors import RapportError
+from jobs.locks import held
 from jobs.publish import files, history
 from jobs.publish.building import relation, seal, write_parquet
 from jobs.publish.catalogue import Mart, read_catalogue
@@ -75,18 +75,8 @@ def _quiet(done: int, total: int, note: str) -> None:
 @contextmanager
 def publish_lock(home: Path) -> Iterator[None]:
     """Hold the one lock of everything that changes `published`; raises `PublishError` when another holds it or it cannot be had."""
-    lock = FileLock(home / "locks" / "publish.lock", timeout=LOCK_SECONDS)
-    try:
-        (home / "locks").mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise PublishError(f"another publication is running in {home}: wait for it to end") from None
-    except OSError as error:
-        raise PublishError(f"{lock.lock_file} cannot be locked: {error}; free the cause and run again") from error
-    try:
+    with held(home / "locks" / "publish.lock", f"publishing in {home}", seconds=LOCK_SECONDS, error=PublishError):
         yield
-    finally:
-        lock.release()
 
 
 @contextmanager

@@ -87,7 +87,7 @@ def test_maintenance_that_dies_changes_no_result(world, monkeypatch, step):
 def test_maintenance_waits_for_nobody(tmp_path, monkeypatch):
     world = World(tmp_path, {"dataverse/accounts.jsonl": [account(1)]})
     world.crm("accounts", "contacts")
-    for held, text in (("locks/maintenance.lock", "another maintenance"), ("lake/normalised/.lock", "normalising")):
+    for held, text in (("locks/maintenance.lock", "maintaining"), ("lake/normalised/.lock", "normalising")):
         (world.home / held).parent.mkdir(parents=True, exist_ok=True)
         with FileLock(world.home / held), pytest.raises(RapportError, match=text):
             maintain(world.settings, "maintenance", world.clock.at)

@@ -241,7 +241,7 @@ def test_a_disk_that_is_really_full_at_any_fill(tmp_path, small_disk):
 
 def test_one_publication_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr("jobs.publish.protocol.LOCK_SECONDS", 0.1)
-    with publish_lock(tmp_path), pytest.raises(PublishError, match="another publication is running"):
+    with publish_lock(tmp_path), pytest.raises(PublishError, match="another run is publishing"):
         publish_one(tmp_path, "r1")
 
 
