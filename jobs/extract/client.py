@@ -24,6 +24,7 @@ from jobs.extract.pages import BOM, BadPage, Body, NoWayOn, parse, read_record
 from jobs.settings import Settings
 
 TRIES = 5
+TIMEOUT = httpx.Timeout(60, connect=15, pool=None).as_dict()
 LONGEST_BACKOFF = 60.0
 SHORTEST_WAIT = 0.05
 THROTTLED = {429, 503, 504, 509}
@@ -157,8 +158,13 @@ class Client:
         self.limiter = Limiter(settings.max_requests, timing)
         self.requests = 0
         self._stack = AsyncExitStack()
-        self._idle: list[httpx.AsyncClient] = []
-        self._tls = httpx.create_ssl_context() if connection.origin.startswith("https:") else False
+        self._idle: list[httpx.AsyncBaseTransport] = []
+        self._headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "identity" if connection.is_loopback else "gzip, deflate",
+            "User-Agent": "rapport",
+        }
+        self._tls = httpx.create_ssl_context(verify=connection.origin.startswith("https:"))
         self._token: str | None = None
         self._token_lock = asyncio.Lock()
 
@@ -172,28 +178,20 @@ class Client:
         await self._stack.aclose()
 
     @asynccontextmanager
-    async def _http(self) -> AsyncIterator[httpx.AsyncClient]:
-        """A client for one request, with a connection of its own: a pool looks at each of its connections for every request."""
-        http = self._idle.pop() if self._idle else await self._new_http()
+    async def _network(self) -> AsyncIterator[httpx.AsyncBaseTransport]:
+        """The way of one request, a connection of its own: a pool looks at each of its connections for every request."""
+        network = self._idle.pop() if self._idle else await self._stack.enter_async_context(self._new_network())
         try:
-            yield http
+            yield network
         finally:
-            self._idle.append(http)
+            self._idle.append(network)
 
-    async def _new_http(self) -> httpx.AsyncClient:
-        headers = {"Accept": "application/json"}
-        if self.connection.is_loopback:
-            headers["Accept-Encoding"] = "identity"
-        http = httpx.AsyncClient(
-            transport=self.connection.transport,
-            headers=headers,
+    def _new_network(self) -> httpx.AsyncBaseTransport:
+        return self.connection.transport or httpx.AsyncHTTPTransport(
             verify=self._tls,
-            timeout=httpx.Timeout(60, connect=15, pool=None),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=1),
-            follow_redirects=False,
-            trust_env=not self.connection.is_loopback,
+            proxy=self.connection.proxy,
         )
-        return await self._stack.enter_async_context(http)
 
     async def page(self, target: str, access: Access, *, is_link: bool, ends_with_delta: bool, seen: set[str]) -> Body:
         """One page. `is_link`: the target is a link of the source, whose loss raises SyncStateLost.
@@ -231,7 +229,7 @@ class Client:
         following: str | None = target
         while following is not None:
             body = await self.page(following, access, is_link=False, ends_with_delta=False, seen=seen)
-            found += body.records
+            found += map(read_record, body.records)
             if (following := body.next) is not None:
                 seen.add(following)
         return found
@@ -320,14 +318,25 @@ class Client:
         async with self._token_lock:
             if self._token is None:
                 self._token = await self.connection.token()
-        headers = {"Prefer": access.prefer} if access.prefer else {}
+        headers = dict(self._headers)
+        if access.prefer:
+            headers["Prefer"] = access.prefer
         if self._token is not None:
             headers["Authorization"] = f"Bearer {self._token}"
         url = httpx.URL(self.connection.origin + target)
-        extensions = {} if url.raw_path == target.encode() else {"target": target.encode()}
+        extensions: dict[str, Any] = {"timeout": TIMEOUT}
+        if url.raw_path != target.encode():
+            extensions["target"] = target.encode()
+        request = httpx.Request("GET", url, headers=headers, extensions=extensions)
         self.requests += 1
-        async with self._http() as http, asyncio.timeout(self.settings.request_timeout_seconds):
-            return await http.send(http.build_request("GET", url, headers=headers, extensions=extensions))
+        async with self._network() as network, asyncio.timeout(self.settings.request_timeout_seconds):
+            answer = await network.handle_async_request(request)
+            answer.request = request
+            try:
+                await answer.aread()
+            finally:
+                await answer.aclose()
+            return answer
 
     async def _renew_token(self, refused: str | None) -> None:
         async with self._token_lock:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
@@ -104,6 +105,16 @@ class Connection:
             return cls.from_airflow_json(BaseHook.get_connection(name).as_json())
         except AirflowNotFoundException:
             return None
+
+    @property
+    def proxy(self) -> str | None:
+        """The proxy that the environment names for this host (HTTPS_PROXY, ALL_PROXY, NO_PROXY); none on loopback."""
+        parts = urlsplit(self.origin)
+        if self.is_loopback or proxy_bypass(parts.netloc):
+            return None
+        named = getproxies()
+        found = named.get(parts.scheme) or named.get("all")
+        return found if not found or "://" in found else f"http://{found}"
 
     async def token(self, *, fresh: bool = False) -> str | None:
         """The bearer token, None where none is needed. Raises SourceError when the credentials are refused."""

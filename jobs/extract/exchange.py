@@ -351,7 +351,7 @@ class _MailboxReader:
             turns=self.turns,
         )
 
-    async def _series_masters(self, events: list[Record], fetched: set[str], access: Access) -> list[Record]:
+    async def _series_masters(self, events: list[Record | landing.Typed], fetched: set[str], access: Access) -> list[Record]:
         """The masters that occurrences name, which a calendar view leaves out; each once a round."""
         wanted = {master for event in events if isinstance(master := event.get("seriesMasterId"), str) and master} - fetched
         fetched |= wanted

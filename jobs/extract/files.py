@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -35,6 +36,8 @@ SCHEMA = pa.schema(
     ]
 )
 """One row a page (row 0) and one a record; `op` is page, upsert, remove or reject."""
+COLUMNS = pl.Schema(SCHEMA)
+"""The same as Polars types."""
 
 MERGE_MARK = "merge.json"
 TEXTS = ["record_id", "payload", "link_next"]
@@ -114,9 +117,10 @@ def write_durably(path: Path, table: pa.Table, noted: dict[str, str] | None = No
         writer.write_table(table)
         if noted:
             writer.add_key_value_metadata(noted)
-    with open(temporary, "wb") as file:
-        file.write(data.getvalue())
-        file.flush()
+    with open(temporary, "wb", buffering=0) as file:
+        left = memoryview(data.getvalue())
+        while left:
+            left = left[file.write(left) :]
         os.fsync(file.fileno())
     os.replace(temporary, path)
     folder = os.open(path.parent, os.O_RDONLY)

@@ -5,7 +5,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
+import orjson
+from msgspec import UNSET, UnsetType
 
 from jobs.extract.keep import (
     EVENT,
@@ -24,10 +28,12 @@ from jobs.extract.keep import (
     Table,
     columns_of,
 )
+from jobs.extract.pages import LARGEST_INTEGER, Text, read_record
 from jobs.normalise.subject import subject_key
 from jobs.settings import Settings
 
 NESTED = frozenset([dict, list])
+HEADERS = "internetMessageHeaders"
 
 
 def _nothing(value: Any) -> Any:
@@ -78,55 +84,141 @@ def _headers(value: Any) -> Any:
     ]
 
 
+_INTEGER = Annotated[int, msgspec.Meta(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER - 1)]
+_TYPED_VALUE = str | float | bool | _INTEGER | None
+_TYPED_ID = Annotated[str, msgspec.Meta(pattern=r"\S")]
+
+
+class Typed(msgspec.Struct):
+    """A record of which the filter would leave all but the keys that are expected besides: nothing else, and nothing of another type.
+
+    Nearly every record is one. It is decoded, reduced and encoded without a Python object for each of its parts.
+    """
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of `key`, as a dict gives it."""
+        value = getattr(self, key, UNSET)
+        return default if value is UNSET else value
+
+
+class _Header(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    name: str
+    value: _TYPED_VALUE = None
+
+
+def _typed(shape: Shape) -> Any:
+    """The type of what the filter leaves as it is."""
+    if shape is VALUE:
+        return _TYPED_VALUE
+    if isinstance(shape, list):
+        return list[_typed(shape[0])] | None
+    return _struct({key: _typed(part) for key, part in shape.items()}) | None
+
+
+def _struct(kinds: dict[str, Any], *, needed: str | None = None, **options: Any) -> type[msgspec.Struct]:
+    """The class of objects that have no other keys than these, and not without the one that is `needed`."""
+    fields = [
+        (_attribute(key), kind) if key == needed else (_attribute(key), kind | UnsetType, UNSET) for key, kind in kinds.items()
+    ]
+    names = {_attribute(key): key for key in kinds}
+    return msgspec.defstruct("Object", fields, rename=names, forbid_unknown_fields=True, gc=False, kw_only=True, **options)
+
+
+def _attribute(key: str) -> str:
+    return re.sub(r"\W", "_", key)
+
+
+class Kept:
+    """What is kept of a stream's records: `names` are the keys of `shape`, `known` those and the ones that are expected besides."""
+
+    def __init__(self, shape: Record, expected: Iterable[str] = (), key: str = "id") -> None:
+        self.key, self.names = key, frozenset(shape)
+        self.known = self.names.union(expected, ("@odata.etag", "@odata.context"))
+        self._plain, self._parts = _parts(shape)
+        kinds = {name: _typed(part) for name, part in shape.items()}
+        if HEADERS in shape:
+            self._parts[HEADERS], kinds[HEADERS] = _headers, list[_Header] | None
+        # a context is that of a deleted record
+        dropped = self.known - self.names - {"@odata.context"}
+        self._dropped = [_attribute(name) for name in dropped]
+        kinds |= dict.fromkeys(dropped, Any) | {key: _TYPED_ID, "subject_key": UnsetType}
+        self.decode = msgspec.json.Decoder(_struct(kinds, needed=key, bases=(Typed,))).decode
+
+    def of(self, record: Record) -> Record:
+        """What is kept of a record."""
+        return _reduced(record, self._plain, self._parts)
+
+    def of_typed(self, record: Typed) -> None:
+        """Drop from a record what is not kept."""
+        for name in self._dropped:
+            setattr(record, name, UNSET)
+        if headers := record.get(HEADERS):
+            record.internetMessageHeaders = [each for each in headers if each.name.strip().lower() in MESSAGE_HEADERS]
+
+
 _subject_key = lru_cache(maxsize=50_000)(subject_key)
 _NAME = re.compile(r"[A-Za-z_@][\w.@]{0,99}")
+_encode = msgspec.json.Encoder().encode
 
 
 @dataclass
 class Filter:
     """Reduces the records of one stream to what may be landed and counts the keys that nobody expected.
 
-    `key` names the primary key, `plain` the keys of plain values that are kept, `parts` what is kept of each nested one; ids of Dataverse are lower-cased (`fold`, N13).
+    Ids of Dataverse are lower-cased (`fold`, N13).
     """
 
-    key: str
-    plain: frozenset[str]
-    parts: dict[str, Callable[[Any], Any]]
-    expected: frozenset[str]
+    kept: Kept
     hash_key: str
     fold: bool = False
     keyed_subject: bool = False
     collect_subjects: bool = False
     unknown: Counter[str] = field(default_factory=Counter)
 
-    def __post_init__(self) -> None:
-        self._kept = self.plain | self.parts.keys()
-        self._known = self._kept | self.expected | {"@odata.etag", "@odata.context"}
+    def read(self, text: Text) -> Any:
+        """The record in `text`: typed where it is as expected, else the value as JSON reads it, or the `Reject` that stands for it."""
+        try:
+            return self.kept.decode(text)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return read_record(text)
 
-    def record_id(self, record: Record) -> str | None:
+    def record_id(self, record: Record | Typed) -> str | None:
         """The id of a record, None where it has none."""
-        value = record.get(self.key)
+        value = record.get(self.kept.key)
         if type(value) is not str or not value.strip():
             return None
         return value.strip().strip("{}").lower() if self.fold else value
 
+    def payload(self, record: Record | Typed) -> bytes:
+        """The record as it is landed, as JSON; a typed record is left as landed."""
+        if type(record) is dict:
+            return orjson.dumps(self(record))
+        self.kept.of_typed(record)
+        if (subject := record.get("subject", UNSET)) is not UNSET:
+            record.subject, record.subject_key = self._subject(record, subject)
+        return _encode(record)
+
     def __call__(self, record: Record) -> Record:
         """The record as it is landed."""
-        if strangers := record.keys() - self._known:
+        if strangers := record.keys() - self.kept.known:
             self._count(strangers)
-        kept = _reduced(record, self.plain, self.parts)
+        kept = self.kept.of(record)
         if "subject" in kept:
-            subject = kept["subject"] if type(kept["subject"]) is str else ""
-            if self.keyed_subject:
-                kept["subject_key"] = _subject_key(subject, self.hash_key)
-            if not self.collect_subjects or kept.get("sensitivity") == "private" or kept.get("ismapiprivate") is True:
-                del kept["subject"]
+            subject, key = self._subject(kept, kept.pop("subject"))
+            kept |= {} if subject is UNSET else {"subject": subject}
+            kept |= {} if key is UNSET else {"subject_key": key}
         return kept
+
+    def _subject(self, record: Record | Typed, subject: Any) -> tuple[Any, Any]:
+        """What is kept of a subject, and the key that stands for it; UNSET for nothing."""
+        is_private = record.get("sensitivity") == "private" or record.get("ismapiprivate") is True
+        key = _subject_key(subject if type(subject) is str else "", self.hash_key) if self.keyed_subject else UNSET
+        return subject if self.collect_subjects and not is_private else UNSET, key
 
     def _count(self, strangers: Iterable[str]) -> None:
         for name in strangers:
             column = name.partition("@")[0]
-            if column and column != name and column in self._kept:
+            if column and column != name and column in self.kept.names:
                 continue
             self.unknown[name if _NAME.fullmatch(name) else "(other)"] += 1
 
@@ -136,10 +228,7 @@ def table_filter(table: Table, settings: Settings) -> Filter:
     columns = columns_of(table, settings)
     names = [*columns, *(c + LOOKUP for c in columns if c.startswith("_")), *(c + LABEL for c in table.labels)]
     return Filter(
-        key=table.key,
-        plain=frozenset(names),
-        parts={},
-        expected=frozenset({"_transactioncurrencyid_value", "subject"}),
+        Kept(dict.fromkeys(names, VALUE), ("_transactioncurrencyid_value", "subject"), table.key),
         hash_key=settings.hash_key.get_secret_value(),
         fold=True,
         keyed_subject=table.keyed_subject,
@@ -147,46 +236,48 @@ def table_filter(table: Table, settings: Settings) -> Filter:
     )
 
 
-def _graph_filter(shape: Record, settings: Settings, *, expected: str = "", subject: bool = False) -> Filter:
-    plain, parts = _parts(shape)
-    if "internetMessageHeaders" in parts:
-        parts["internetMessageHeaders"] = _headers
+_MESSAGE = Kept(MESSAGE)
+_LISTED_MESSAGE = Kept(LISTED_MESSAGE, EXPECTED["messageHeaders"])
+_EVENT = Kept(EVENT, EXPECTED["events"])
+_USER = Kept(USER)
+_FOLDER = Kept(FOLDER, EXPECTED["mailFolders"])
+_MEMBER = Kept(MEMBER)
+
+
+def _graph_filter(kept: Kept, settings: Settings, *, keyed_subject: bool = False) -> Filter:
     return Filter(
-        key="id",
-        plain=plain,
-        parts=parts,
-        expected=EXPECTED.get(expected, frozenset()),
+        kept,
         hash_key=settings.hash_key.get_secret_value(),
-        keyed_subject=subject,
+        keyed_subject=keyed_subject,
         collect_subjects=settings.collect_subjects,
     )
 
 
 def message_filter(settings: Settings) -> Filter:
     """The filter of mail."""
-    return _graph_filter(MESSAGE, settings, subject=True)
+    return _graph_filter(_MESSAGE, settings, keyed_subject=True)
 
 
 def listed_message_filter(settings: Settings) -> Filter:
     """The filter of the list pass that reads extended properties."""
-    return _graph_filter(LISTED_MESSAGE, settings, expected="messageHeaders")
+    return _graph_filter(_LISTED_MESSAGE, settings)
 
 
 def event_filter(settings: Settings) -> Filter:
     """The filter of calendars."""
-    return _graph_filter(EVENT, settings, expected="events", subject=True)
+    return _graph_filter(_EVENT, settings, keyed_subject=True)
 
 
 def user_filter(settings: Settings) -> Filter:
     """The filter of Graph users."""
-    return _graph_filter(USER, settings)
+    return _graph_filter(_USER, settings)
 
 
 def folder_filter(settings: Settings) -> Filter:
     """The filter of mail folders; names of folders are not kept."""
-    return _graph_filter(FOLDER, settings, expected="mailFolders")
+    return _graph_filter(_FOLDER, settings)
 
 
 def member_filter(settings: Settings) -> Filter:
     """The filter of group members."""
-    return _graph_filter(MEMBER, settings)
+    return _graph_filter(_MEMBER, settings)

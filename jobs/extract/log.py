@@ -7,24 +7,24 @@ later rounds need to know of earlier ones, so that one small file tells the whol
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
+import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from jobs.extract.errors import SourceError, StreamBusy
-from jobs.extract.files import INSTANT, SCHEMA, clean_up, stream_files, stream_folder, write_durably
+from jobs.extract.files import COLUMNS, SCHEMA, clean_up, stream_files, stream_folder, write_durably
 
 FULL_KINDS = ("full", "reconcile")
 IMPORT = "import"
 BUFFER_BYTES = 8 * 2**20
 BUFFER_PAGES = 200
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Row = tuple[str, str | None, bytes | None]
 """op, record id, payload of one record."""
@@ -150,12 +150,15 @@ class StreamLog:
 
     def flush(self) -> None:
         """Make the buffered pages durable in one file."""
-        if not self._pages:
-            return
+        if (rows := self.buffered()) is not None:
+            self.write(rows)
+
+    def write(self, rows: pa.Table) -> None:
+        """Make the rows that are `buffered` durable."""
         first = self._pages[0]
         path = self.folder / f"{first.round.number:08d}-{first.number:08d}.parquet"
         with _writing(self.folder):
-            write_durably(path, self._table())
+            write_durably(path, rows)
         self._pages.clear()
         self._states.clear()
         self._bytes = 0
@@ -166,45 +169,51 @@ class StreamLog:
         if self._known_ids is None:
             self._known_ids = {name for page in self._pages for op, name, _ in page.rows if op == "upsert" and name is not None}
             for file in stream_files(self.folder):
-                table = pq.ParquetFile(file).read(columns=["op", "record_id"], use_threads=False)
-                self._known_ids.update(table.filter(pc.equal(table["op"], "upsert"))["record_id"].to_pylist())
+                landed = pl.DataFrame(pq.ParquetFile(file).read(columns=["op", "record_id"], use_threads=False))
+                self._known_ids.update(landed.filter(pl.col("op") == "upsert")["record_id"])
         return self._known_ids
 
-    def _table(self) -> pa.Table:
-        pages = zip(self._pages, self._states, strict=True)
-        return pa.Table.from_batches([self._batch(page, state) for page, state in pages], SCHEMA)
+    def buffered(self) -> pa.Table | None:
+        """The pages to be flushed, before the rows of each the row of the page itself; None when there are none.
 
-    def _batch(self, page: Page, state: State) -> pa.RecordBatch:
-        """The rows of a page, that of the page itself first."""
-        count = len(page.rows) + 1
-        facts = orjson.dumps({**page.facts, **_carried(state)})
-        ops, ids, payloads = zip(("page", None, facts), *page.rows, strict=True)
+        Built by Polars, because pyarrow would load pandas to look at Python values.
+        """
+        if not self._pages:
+            return None
+        columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
+        for page, state in zip(self._pages, self._states, strict=True):
+            count = len(page.rows) + 1
+            everywhere = {
+                "source": self.source,
+                "stream": self.stream,
+                "round": page.round.number,
+                "round_kind": page.round.kind,
+                "page": page.number,
+                "round_started_at": _microseconds(page.round.started_at),
+                "window_start": _microseconds(page.round.window_start),
+                "window_end": _microseconds(page.round.window_end),
+                "run_id": self.run_id,
+                "received_at": _microseconds(page.received_at),
+            }
+            for name, value in everywhere.items():
+                columns[name] += [value] * count
+            columns["row"] += range(count)
+            facts = orjson.dumps({**page.facts, **_carried(state)})
+            for name, values in zip(
+                ("op", "record_id", "payload"), zip(("page", None, facts), *page.rows, strict=True), strict=True
+            ):
+                columns[name] += values
+            columns["link_next"] += [page.link_next, *[None] * (count - 1)]
+            columns["link_kind"] += [page.link_kind, *[None] * (count - 1)]
+        kinds = {**COLUMNS, "payload": pl.Binary}
+        series = {name: pl.Series(values, dtype=kinds[name]) for name, values in columns.items()}
+        series["payload"] = series["payload"].cast(pl.String)
+        return pa.Table.from_arrays([each.to_arrow() for each in series.values()], SCHEMA.names)
 
-        def everywhere(value: Any, kind: pa.DataType) -> pa.Array:
-            return pa.nulls(count, kind) if value is None else pa.repeat(pa.scalar(value, kind), count)
 
-        def on_page_row(value: str | None) -> pa.Array:
-            return pa.array([value, *[None] * (count - 1)], pa.string())
-
-        columns = [
-            everywhere(self.source, pa.string()),
-            everywhere(self.stream, pa.string()),
-            everywhere(page.round.number, pa.int64()),
-            everywhere(page.round.kind, pa.string()),
-            everywhere(page.number, pa.int32()),
-            pa.array(np.arange(count, dtype=np.int32)),
-            pa.array(ops, pa.string()),
-            pa.array(ids, pa.string()),
-            pa.array(payloads, pa.binary()).cast(pa.string()),
-            on_page_row(page.link_next),
-            on_page_row(page.link_kind),
-            everywhere(page.round.started_at, INSTANT),
-            everywhere(page.round.window_start, INSTANT),
-            everywhere(page.round.window_end, INSTANT),
-            everywhere(self.run_id, pa.string()),
-            everywhere(page.received_at, INSTANT),
-        ]
-        return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+def _microseconds(at: datetime | None) -> int | None:
+    """An instant as Polars stores it, which takes long to find that out."""
+    return None if at is None else (at - EPOCH) // timedelta(microseconds=1)
 
 
 def _after(before: State | None, page: Page) -> State:
@@ -270,8 +279,8 @@ def read_state(folder: Path) -> State | None:
         raise SourceError(
             f"{files[-1]} cannot be read ({type(error).__name__}): restore it, or remove it to fetch its pages again"
         ) from None
-    pages = table.filter(pc.equal(table["op"], "page")).sort_by([("round", "ascending"), ("page", "ascending")])
-    last = pages.slice(pages.num_rows - 1).to_pylist()[0]
+    pages = pl.DataFrame(table).filter(pl.col("op") == "page")
+    last = pages.sort("round", "page").row(-1, named=True)
     facts = orjson.loads(last["payload"])
     return State(
         Round(last["round"], last["round_kind"], last["round_started_at"], last["window_start"], last["window_end"]),

@@ -3,10 +3,12 @@
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 import orjson
 
 BOM = b"\xef\xbb\xbf"
@@ -15,6 +17,7 @@ _VALUE_OPENS = re.compile(rb'"value"\s*:\s*\[\s*$')
 _TARGET = re.compile(r"[!-~]*")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 LARGEST_INTEGER = 2**63
+Text = bytes | msgspec.Raw
 
 
 class BadPage(Exception):
@@ -40,28 +43,39 @@ class Reject:
 
 @dataclass
 class Body:
-    """A page: its records in order, each an object or what stands in its place, and its links as path and query."""
+    """A page: its records in order, each the JSON text of one value, not read yet, and its links as path and query."""
 
-    records: list[Any] = field(default_factory=list)
+    records: Sequence[Text] = ()
     next: str | None = None
     delta: str | None = None
+
+
+class _Document(msgspec.Struct):
+    value: list[msgspec.Raw]
+    next: Any = msgspec.field(default=None, name=NEXT)
+    delta: Any = msgspec.field(default=None, name=DELTA)
+
+
+_DOCUMENT = msgspec.json.Decoder(_Document)
 
 
 def parse(data: bytes, origin: str) -> Body:
     """Read a page. Raises BadPage where it is not complete or a link leads elsewhere than `origin`."""
     data = data.removeprefix(BOM)
+    records: Sequence[Text]
     try:
-        document = orjson.loads(data)
-    except orjson.JSONDecodeError:
+        page = _DOCUMENT.decode(data)
+    except msgspec.ValidationError:
+        raise BadPage("the page has no list of records") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         records, document = _by_line(data)
+        following, delta = document.get(NEXT), document.get(DELTA)
     else:
-        if not isinstance(document, dict) or not isinstance(document.get("value"), list):
-            raise BadPage("the page has no list of records")
-        records = document["value"]
-    return Body(records, own_link(document.get(NEXT), origin), own_link(document.get(DELTA), origin))
+        records, following, delta = page.value, page.next, page.delta
+    return Body(records, own_link(following, origin), own_link(delta, origin))
 
 
-def _by_line(data: bytes) -> tuple[list[Any], dict[str, Any]]:
+def _by_line(data: bytes) -> tuple[list[bytes], dict[str, Any]]:
     """Records and the rest of a page whose body is no JSON: every record stands on a line of its own."""
     lines = data.split(b"\n")
     opening = next((n for n, line in enumerate(lines) if _VALUE_OPENS.search(line)), None)
@@ -80,8 +94,7 @@ def _by_line(data: bytes) -> tuple[list[Any], dict[str, Any]]:
     texts = [text for line in lines[opening + 1 : closing] if (text := line.strip())]
     # The comma that ends a line is the separator, but for the last record's: that one belongs to the record.
     between = [text.removesuffix(b",").rstrip() for text in texts[:-1]]
-    records = [read_record(text) for text in between + texts[-1:] if text]
-    return records, {**head, **tail}
+    return [text for text in between + texts[-1:] if text], {**head, **tail}
 
 
 def _frame(data: bytes) -> dict[str, Any] | None:
@@ -92,8 +105,9 @@ def _frame(data: bytes) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def read_record(text: bytes) -> Any:
+def read_record(text: Text) -> Any:
     """The value in the bytes of one record, mended where it holds halves of surrogate pairs; a `Reject` where it does not parse."""
+    text = bytes(text)
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from msgspec import UNSET
 
 from jobs.extract import parking
 from jobs.extract.client import Access, Budget, Client, Timing
 from jobs.extract.errors import SourceError, StreamFailed, SyncStateLost
 from jobs.extract.keep import Record
-from jobs.extract.landing import Filter
+from jobs.extract.landing import Filter, Typed
 from jobs.extract.log import IMPORT, Page, Round, Row, State, StreamLog
 from jobs.extract.pages import Reject
 from jobs.settings import Settings
@@ -83,8 +84,8 @@ class Stream:
     is_tracked: bool = True
     kind: str = "full"
     window: Callable[[datetime], tuple[datetime, datetime]] | None = None
-    drop: Callable[[Record], str | None] | None = None
-    related: Callable[[list[Record], set[str], Access], Awaitable[list[Record]]] | None = None
+    drop: Callable[[Record | Typed], str | None] | None = None
+    related: Callable[[list[Record | Typed], set[str], Access], Awaitable[list[Record]]] | None = None
     first_load_days: int = 0
     notes_modified: bool = False
     is_resumable: bool = True
@@ -224,13 +225,14 @@ class Reader:
                 if body.next is not None:
                     seen.add(body.next)
                     coming = fetch(body.next, True)
-                rows, facts, landed = self._land(stream, log, body.records, history)
+                records = [stream.filter.read(text) for text in body.records]
+                rows, facts, landed = self._land(stream, log, records, history)
                 if stream.related is not None:
                     more = await stream.related(landed, related, access)
                     rows += self._land(stream, log, more, None)[0]
                     facts["received"] += len(more)
                 if stream.notes_modified:
-                    changed = (r.get("lastModifiedDateTime") for r in body.records if type(r) is dict)
+                    changed = (r.get("lastModifiedDateTime") for r in records if isinstance(r, dict | Typed))
                     modified = max([text for text in (modified, *changed) if type(text) is str], default=None)
                     facts |= {"largest_modified": modified} if modified else {}
                 if history is not None:
@@ -251,37 +253,38 @@ class Reader:
 
     def _land(
         self, stream: Stream, log: StreamLog, records: Iterable[Any], history: date | None
-    ) -> tuple[list[Row], dict[str, Any], list[Record]]:
-        """Rows and counts of a page, and its records that are landed, as the source sent them."""
+    ) -> tuple[list[Row], dict[str, Any], list[Record | Typed]]:
+        """Rows and counts of a page, and its records that are landed."""
         rows: list[Row] = []
-        landed: list[Record] = []
+        landed: list[Record | Typed] = []
         dropped: Counter[str] = Counter()
         received = 0
-        reduce, record_id, dumps = stream.filter, stream.filter.record_id, orjson.dumps
+        payload, record_id, dumps = stream.filter.payload, stream.filter.record_id, orjson.dumps
         for record in records:
             received += 1
-            if type(record) is not dict:
+            is_typed = isinstance(record, Typed)
+            if not is_typed and type(record) is not dict:
                 reject = record if isinstance(record, Reject) else Reject.of("not_object", dumps(record))
                 rows.append(("reject", None, dumps(asdict(reject))))
-            elif stream.is_removal(record):
+            elif not is_typed and stream.is_removal(record):
                 rows.append(_removal(stream, record))
             elif (name := record_id(record)) is None:
                 reject = Reject.of("no_id", dumps(record))
-                rows.append(("reject", None, dumps({**asdict(reject), "filtered": reduce(record)})))
+                rows.append(("reject", None, dumps({**asdict(reject), "filtered": stream.filter(record)})))
             elif history is not None and self._is_before(history, record, name, log):
                 dropped["before_history_start"] += 1
             elif stream.drop is not None and (reason := stream.drop(record)):
                 dropped[reason] += 1
             else:
-                rows.append(("upsert", name, dumps(reduce(record))))
+                rows.append(("upsert", name, payload(record)))
                 landed.append(record)
         return rows, {"received": received, "dropped": dict(dropped)}, landed
 
     @staticmethod
-    def _is_before(history: date, record: Record, name: str, log: StreamLog) -> bool:
+    def _is_before(history: date, record: Record | Typed, name: str, log: StreamLog) -> bool:
         """Whether mail is too old to be landed; a partial row without its time is when its message never was."""
-        text = record.get("receivedDateTime")
-        if text is None and "receivedDateTime" not in record and "internetMessageId" not in record:
+        text = record.get("receivedDateTime", UNSET)
+        if text is UNSET and record.get("internetMessageId", UNSET) is UNSET:
             return name not in log.known_ids
         try:
             at = datetime.fromisoformat(text)
@@ -316,7 +319,7 @@ def history_start(first_load_days: int, log: StreamLog, this: Round) -> date | N
 
 
 def _removal(stream: Stream, record: Record) -> Row:
-    name = record.get("id", record.get(stream.filter.key))
+    name = record.get("id", record.get(stream.filter.kept.key))
     if type(name) is not str or not name:
         return "reject", None, orjson.dumps(asdict(Reject.of("no_id", orjson.dumps(record))))
     removed = record.get("@removed")
@@ -327,7 +330,9 @@ def _removal(stream: Stream, record: Record) -> Row:
 
 async def _flushed(log: StreamLog) -> None:
     """Make the buffered pages durable; a run that is cancelled meanwhile waits for the file, since the lock goes with the task."""
-    writing = asyncio.ensure_future(asyncio.to_thread(log.flush))
+    if (rows := log.buffered()) is None:
+        return
+    writing = asyncio.ensure_future(asyncio.to_thread(log.write, rows))
     try:
         await asyncio.shield(writing)
     except asyncio.CancelledError:

@@ -111,3 +111,17 @@ def test_a_real_connection_needs_the_hash_key(tmp_path):
     )
     with pytest.raises(SourceError, match="RAPPORT_HASH_KEY"):
         extract_crm(real, tmp_path, settings(tmp_path), "run")
+
+
+def test_a_proxy_of_the_environment_is_used_but_for_this_machine(monkeypatch):
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    far, near = Connection("https://graph.microsoft.com"), Connection("http://127.0.0.1:8000/graph")
+    assert far.proxy is None
+    monkeypatch.setenv("ALL_PROXY", "proxy.example:3128")
+    assert (far.proxy, near.proxy) == ("http://proxy.example:3128", None)
+    monkeypatch.setenv("HTTPS_PROXY", "http://other.example:8080")
+    assert far.proxy == "http://other.example:8080"
+    monkeypatch.setenv("NO_PROXY", ".microsoft.com")
+    assert far.proxy is None

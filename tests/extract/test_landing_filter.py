@@ -2,11 +2,16 @@
 
 import json
 import logging
+import random
+from collections import Counter
+from functools import partial
 
+import orjson
 import polars as pl
 import pytest
 
 from jobs.extract import keep, landing
+from jobs.extract.pages import read_record
 from tests.extract.world import UNA, World, account, event, mailbox, message, person, settings
 
 MARK = "MARKER7731"
@@ -143,3 +148,71 @@ def test_only_needed_keys_are_selected():
     for shape in (keep.MESSAGE, keep.EVENT, keep.USER):
         chosen = set(keep.selected(shape).split(","))
         assert not chosen & {"body", "bodyPreview", "uniqueBody", "location", "onlineMeeting", "displayName", "isRead"}
+
+
+STREAMS = [
+    (landing.message_filter, keep.MESSAGE), (landing.listed_message_filter, keep.LISTED_MESSAGE), (landing.event_filter, keep.EVENT),
+    (landing.user_filter, keep.USER), (landing.folder_filter, keep.FOLDER),
+    *((partial(landing.table_filter, table), None) for table in keep.TABLES.values()),
+]  # fmt: skip
+PLAIN = ["", 'a \u00e4\u2028\U0001f4c5\n"', "private", True, False, None, 0, -7, 2**63 - 1, 1.0, -0.0, 1e22, 0.1]
+ODD = [{}, [], [1], {"a": {"b": 1}}, 2**64 - 1, 10**30]
+UNEXPECTED = ["new", "subject_key", "a b", "@odata.context", "body", "name@odata.type", "subject"]
+TEXTS = [r'"\ud83d"', "NaN", "1e400", "01", "[[", "1.5e3", r'"\ud83d\ude00"']
+
+
+def made_up(chance, shape, odd):
+    """A value of a shape, of which parts are absent and, as often as `odd` says, of another shape or unexpected."""
+    if chance.random() < odd:
+        return chance.choice(PLAIN + ODD)
+    if shape is keep.VALUE:
+        return chance.choice(PLAIN)
+    if isinstance(shape, list):
+        return [made_up(chance, shape[0], odd) for _ in range(chance.randint(0, 3))]
+    return fields(chance, shape, odd)
+
+
+def fields(chance, shape, odd):
+    found = {key: made_up(chance, part, odd) for key, part in shape.items() if chance.random() < 0.8}
+    if shape.keys() == {"name", "value"}:
+        found["name"] = chance.choice(["List-Id", " in-reply-to ", "Subject", "X-Spam"])
+    if chance.random() < odd:
+        found[chance.choice(UNEXPECTED)] = chance.choice(PLAIN + ODD)
+    return dict(chance.sample(list(found.items()), len(found)))
+
+
+def exact(value):
+    """A value as text that tells 1 from 1.0 and from true."""
+    return json.dumps(value, sort_keys=True)
+
+
+@pytest.mark.parametrize("odd", [0, 0.03])
+@pytest.mark.parametrize("collect", [False, True])
+def test_typed_records_are_landed_as_the_filter_lands_all_others(odd, collect):
+    chance = random.Random(collect)
+    kinds = Counter()
+    for make, shape in STREAMS:
+        ours, theirs = (make(settings(".", collect_subjects=collect)) for _ in range(2))
+        shape = shape or dict.fromkeys(ours.kept.names, keep.VALUE)
+        expected = dict.fromkeys([name for name in ours.kept.known - shape.keys() if name[0] != "@"], keep.VALUE)
+        for number in range(100):
+            given = fields(chance, shape, odd) | fields(chance, expected, odd) | {"@odata.etag": "W/1"}
+            if chance.random() >= odd:
+                given[ours.kept.key] = f"{{Id{number}}}"
+            text = json.dumps(given, ensure_ascii=chance.random() < 0.5).encode()
+            if chance.random() < odd:
+                text = text.replace(b"null", chance.choice(TEXTS).encode(), 1)
+            quick, plain = ours.read(text), read_record(text)
+            kinds[isinstance(quick, landing.Typed)] += 1
+            if not isinstance(plain, dict):
+                assert quick == plain
+                continue
+            assert ours.record_id(quick) == theirs.record_id(plain)
+            for name in ("receivedDateTime", "lastModifiedDateTime", "seriesMasterId", "internetMessageId"):
+                texts = [
+                    value if isinstance(value, str) else None for value in (quick.get(name, "none"), plain.get(name, "none"))
+                ]
+                assert texts[0] == texts[1]
+            assert exact(orjson.loads(ours.payload(quick))) == exact(orjson.loads(orjson.dumps(theirs(plain))))
+            assert ours.unknown == theirs.unknown
+    assert kinds[False] == 0 if not odd else 0.1 < kinds[True] / kinds.total() < 0.9

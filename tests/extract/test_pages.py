@@ -6,10 +6,14 @@ import random
 import orjson
 import pytest
 
-from jobs.extract.pages import BadPage, Reject, parse
+from jobs.extract.pages import BadPage, Reject, parse, read_record
 
 ORIGIN = "https://graph.example"
 LINK = "https://graph.example/v1.0/x?$skiptoken=a%2Fb"
+
+
+def records(body: bytes) -> list:
+    return [read_record(text) for text in parse(body, ORIGIN).records]
 
 
 def page(*lines: bytes, links_first: bool = False, link: str = LINK) -> bytes:
@@ -22,22 +26,21 @@ def page(*lines: bytes, links_first: bool = False, link: str = LINK) -> bytes:
 def test_links_before_or_after_value_and_a_bom():
     for body in (page(b'{"id":1}'), page(b'{"id":1}', links_first=True), b"\xef\xbb\xbf" + page(b'{"id":1}')):
         found = parse(body, ORIGIN)
-        assert (found.records, found.next, found.delta) == ([{"id": 1}], "/v1.0/x?$skiptoken=a%2Fb", None)
+        assert (records(body), found.next, found.delta) == ([{"id": 1}], "/v1.0/x?$skiptoken=a%2Fb", None)
 
 
 @pytest.mark.parametrize("links_first", [False, True])
 def test_a_line_that_does_not_parse_is_one_rejected_record(links_first):
     bad = b'{"id": "cut", "subject": "off'
-    found = parse(page(b'{"id":1}', bad, b"[1, 2]", b"]", b'{"id":2}', links_first=links_first), ORIGIN)
-    assert found.next == "/v1.0/x?$skiptoken=a%2Fb"
-    rejects = [r for r in found.records if isinstance(r, Reject)]
-    assert [r for r in found.records if not isinstance(r, Reject)] == [{"id": 1}, [1, 2], {"id": 2}]
+    body = page(b'{"id":1}', bad, b"[1, 2]", b"]", b'{"id":2}', links_first=links_first)
+    assert parse(body, ORIGIN).next == "/v1.0/x?$skiptoken=a%2Fb"
+    rejects = [r for r in records(body) if isinstance(r, Reject)]
+    assert [r for r in records(body) if not isinstance(r, Reject)] == [{"id": 1}, [1, 2], {"id": 2}]
     assert rejects[0] == Reject("not_json", len(bad), hashlib.sha256(bad).hexdigest()) and len(rejects) == 2
 
 
 def test_the_comma_after_the_last_record_is_its_own():
-    found = parse(page(b'{"id":1},', b'{"id":2},'), ORIGIN)
-    assert [record.reason for record in found.records] == ["not_json", "not_json"]
+    assert [record.reason for record in records(page(b'{"id":1},', b'{"id":2},'))] == ["not_json", "not_json"]
 
 
 def test_a_link_inside_a_broken_record_is_not_taken():
@@ -61,7 +64,12 @@ def test_what_is_no_page_is_fetched_again():
 
 
 def test_half_a_surrogate_pair_is_mended_not_rejected():
-    found = parse(page(b'{"id":"a","bodyPreview":"cut \\ud83d","n":123456789012345678901234567890}'), ORIGIN)
-    assert found.records[0]["bodyPreview"] == "cut \ufffd"
-    orjson.dumps(found.records[0])
-    assert isinstance(parse(page(b'{"id":"a","n":NaN}'), ORIGIN).records[0], Reject)
+    found = records(page(b'{"id":"a","bodyPreview":"cut \\ud83d","n":123456789012345678901234567890}'))
+    assert found[0]["bodyPreview"] == "cut \ufffd"
+    orjson.dumps(found[0])
+    assert isinstance(records(page(b'{"id":"a","n":NaN}'))[0], Reject)
+
+
+def test_a_record_that_does_not_parse_spoils_no_other_on_its_line():
+    found = records(b'{"value":[{"id":"a"},{"id":"\xff"},{"id":"b"}]}')
+    assert found == [{"id": "a"}, Reject.of("not_json", b'{"id":"\xff"}'), {"id": "b"}]
