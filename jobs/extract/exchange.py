@@ -201,7 +201,7 @@ class _MailboxReader:
         reader.expect(1)
         log = StreamLog(reader.home, SOURCE, stream.name, reader.run_id)
         with log.locked():
-            if reader.waiting(stream.name):
+            if reader.waits(mark := parking.read(log.folder)):
                 return None
             access = Access(
                 f"odata.maxpagesize={self.settings.page_size}, {IMMUTABLE}",
@@ -223,7 +223,8 @@ class _MailboxReader:
                 await reader.land_whole(stream, log, [], "delta")
             else:
                 await reader.land_whole(stream, log, listed, "full", folders=known)
-            parking.clear(log.folder)
+            if mark is not None:
+                parking.clear(log.folder)
         reader.report.streams += 1
         return list({folder["id"]: folder for folder in folders if isinstance(folder.get("id"), str)}.values())
 

@@ -97,13 +97,18 @@ def finish_merge(folder: Path) -> None:
     merge_mark(folder).unlink(missing_ok=True)
 
 
-def clean_up(folder: Path) -> None:
-    """Remove what a crash left in a stream's folder: half-written files, and a merge that is not finished."""
-    for name in os.listdir(folder):
+def clean_up(folder: Path) -> bool:
+    """Remove what a crash left in a stream's folder: half-written files, and a merge that is not finished.
+
+    Returns whether there is any file of the stream.
+    """
+    names = os.listdir(folder)
+    for name in names:
         if name == MERGE_MARK:
             finish_merge(folder)
         elif name.startswith(".") and name.endswith(".tmp"):
             (folder / name).unlink(missing_ok=True)
+    return any(name.endswith(".parquet") for name in names)
 
 
 def write_durably(path: Path, table: pa.Table, noted: dict[str, str] | None = None) -> None:

@@ -5,7 +5,7 @@ later rounds need to know of earlier ones, so that one small file tells the whol
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -110,9 +110,8 @@ class StreamLog:
     @contextmanager
     def locked(self) -> Iterator["StreamLog"]:
         """Hold the stream's lock, with its state read; what was not flushed is forgotten at the end."""
-        with _writing(self.folder):
-            if not self.folder.is_dir():
-                self.folder.mkdir(parents=True, exist_ok=True)
+        with _writing(self.folder), suppress(FileExistsError):
+            self.folder.mkdir(parents=True)
         lock = FileLock(self.folder / "stream.lock", timeout=0)
         try:
             with _writing(self.folder):
@@ -121,8 +120,8 @@ class StreamLog:
             raise StreamBusy(f"another run is extracting {self.source} {self.stream}: wait for it to end") from None
         try:
             with _writing(self.folder):
-                clean_up(self.folder)
-            self.state = read_state(self.folder)
+                is_begun = clean_up(self.folder)
+            self.state = read_state(self.folder) if is_begun else None
             yield self
         finally:
             self._pages.clear()

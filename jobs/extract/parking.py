@@ -75,8 +75,7 @@ def retire(folder: Path, source: str, stream: str, reason: str, now: datetime) -
 
 def clear(folder: Path) -> None:
     """Read the stream normally again."""
-    if (folder / MARK).exists():
-        (folder / MARK).unlink(missing_ok=True)
+    (folder / MARK).unlink(missing_ok=True)
 
 
 def parked(home: Path) -> list[Parked]:

@@ -129,9 +129,8 @@ class Reader:
         self.report.parked.append((mark.stream, mark.reason, mark.next_try.isoformat() if mark.next_try else None))
         self._tell()
 
-    def waiting(self, name: str) -> bool:
-        """Whether a stream is parked and not yet due; it is then reported as such."""
-        mark = parking.read(StreamLog(self.home, self.source, name, self.run_id).folder)
+    def waits(self, mark: parking.Parked | None) -> bool:
+        """Whether a stream with this mark is parked and not yet due; it is then reported as such."""
         if mark is None or not mark.waits(self.timing.now()):
             return False
         self._note_parked(mark)
@@ -141,21 +140,31 @@ class Reader:
         """Bring one stream up to date; False when it is parked (now or from before). Raises SourceError."""
         log = StreamLog(self.home, self.source, stream.name, self.run_id)
         with log.locked():
-            if self.waiting(stream.name):
+            if self.waits(mark := parking.read(log.folder)):
                 return False
             try:
                 await self._rounds(stream, log)
             except StreamFailed as error:
                 await _flushed(log)
-                if error.status == 404 and stream.is_gone is not None and await stream.is_gone(self.access(stream)):
+                if error.status == 404 and await self._is_gone(stream):
                     parking.retire(log.folder, self.source, stream.name, "it no longer exists at the source", self.timing.now())
                     return True
                 self.set_aside(stream.name, error)
                 return False
-            parking.clear(log.folder)
+            if mark is not None:
+                parking.clear(log.folder)
         self.report.streams += 1
         self._tell()
         return True
+
+    async def _is_gone(self, stream: Stream) -> bool:
+        """Whether a stream that is not found is known to exist no longer."""
+        if stream.is_gone is None:
+            return False
+        try:
+            return await stream.is_gone(self.access(stream))
+        except StreamFailed:
+            return False
 
     async def _rounds(self, stream: Stream, log: StreamLog) -> None:
         """One round to its end; a round that an earlier run began is followed by one of what has changed since."""

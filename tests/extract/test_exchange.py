@@ -367,6 +367,20 @@ def test_folder_that_disappears_is_retired_without_parking(tmp_path):
     assert "Below" not in held(world.rows())[f"mailFolders/{UNA}"]
 
 
+@pytest.mark.parametrize("code", ["ResourceNotFound", "MailboxNotEnabledForRESTAPI"])
+def test_folder_of_which_nobody_can_say_whether_it_is_there_is_parked_and_stops_no_other(tmp_path, code):
+    world = World(tmp_path, mailbox([message("m1"), message("j1", "Junk")]))
+    world.exchange()
+    before = world.asked(f"mailFolders/{UNA}")
+    world.exchange()
+    for_the_list = world.asked(f"mailFolders/{UNA}") - before
+    world.step({f"graph/{UNA}/messages.jsonl": [message("m2"), message("j2", "Junk")]})
+    lost = {"fault": "not_found", "code": code}
+    world.sandbox.switch_on([{**lost, "stream": INBOX}, {**lost, "stream": f"mailFolders/{UNA}", "after": for_the_list}])
+    assert [(stream, reason) for stream, reason, _ in world.exchange().parked] == [(INBOX, f"HTTP 404 {code}")]
+    assert "j2" in held(world.rows())[JUNK]
+
+
 def test_skipped_folders_are_not_read(tmp_path):
     world = World(tmp_path, mailbox([message("m1"), message("s1", "Sent"), message("s2", "Below")]))
     world.given = {"skip_folders": ["sentitems"]}
