@@ -1,6 +1,6 @@
-{# Whether a date is a working day: a weekday of `business_hours` that is no holiday. #}
+{# Whether a date is a working day: a weekday of `business_hours` that is no holiday. Weekday 0, which is none, keeps an empty list SQL. #}
 {% macro is_business_day(day) -%}
-    {{ iso_weekday(day) }} in ({{ var('business_hours').days | join(', ') }})
+    {{ iso_weekday(day) }} in ({{ (var('business_hours').days or [0]) | join(', ') }})
     {%- if var('holidays') %}
     and {{ day }} not in (
         {%- for holiday in var('holidays') %}date '{{ holiday }}'{{ ', ' if not loop.last }}{% endfor -%}

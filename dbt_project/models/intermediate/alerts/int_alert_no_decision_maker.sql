@@ -26,4 +26,4 @@ select
         ['last_engaged_at', json_instant('last_engaged_at')],
     ]) }} as evidence
 from deal
-where last_engaged_at is null or last_engaged_at < {{ days_before(as_of(), 90) }}
+where last_engaged_at is null or last_engaged_at < {{ days_before(as_of(), var('people_days')) }}

@@ -6,13 +6,17 @@ with named as (
         stakeholder.party_type,
         stakeholder.party_id,
         true as is_stakeholder,
+        {% if var('decision_maker_roles') -%}
         coalesce(
             lower(trim(stakeholder.role)) in (
                 {%- for role in var('decision_maker_roles') %}
                 '{{ role | trim | lower | replace("'", "''") }}'{{ ',' if not loop.last }}
                 {%- endfor %}
             ), false
-        ) as is_decision_maker
+        )
+        {%- else -%}
+        false
+        {%- endif %} as is_decision_maker
     from {{ ref('int_stakeholder') }} as stakeholder
     inner join {{ ref('int_record') }} as record
         on stakeholder.record_type = record.record_type and stakeholder.record_id = record.record_id
