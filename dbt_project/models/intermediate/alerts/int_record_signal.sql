@@ -23,10 +23,18 @@ latest as (
     select
         record_type,
         record_id,
-        max(occurred_at) filter (where is_interaction) as last_interaction_at,
-        max(occurred_at) filter (where is_customer_signal) as last_customer_signal_at
-    from activity
-    group by record_type, record_id
+        last_interaction_at,
+        last_customer_signal_at,
+        {{ days_before('last_customer_signal_at', 90) }} as signals_from
+    from (
+        select
+            record_type,
+            record_id,
+            max(occurred_at) filter (where is_interaction) as last_interaction_at,
+            max(occurred_at) filter (where is_customer_signal) as last_customer_signal_at
+        from activity
+        group by record_type, record_id
+    ) as last_seen
 ),
 
 dated as (
@@ -34,8 +42,7 @@ dated as (
         activity.*,
         latest.last_interaction_at,
         latest.last_customer_signal_at,
-        is_customer_signal
-        and occurred_at >= {{ days_before('latest.last_customer_signal_at', 90) }} as is_signal_90d_before,
+        is_customer_signal and occurred_at >= latest.signals_from as is_signal_90d_before,
         is_email_to_customer
         and (latest.last_customer_signal_at is null or occurred_at > latest.last_customer_signal_at) as is_unanswered
     from activity

@@ -1,3 +1,4 @@
+{{ config(**kept('int_touched_figure', ['record_type', 'record_id'])) }}
 -- K11: distinct people of each side who took part in the last days.
 with person as (
     select distinct
@@ -11,6 +12,7 @@ with person as (
     where
         person.took_part
         and activity.occurred_at >= {{ days_before(as_of(), var('people_days')) }}
+        and {{ is_touched('int_touched_figure', ['record_type', 'record_id'], 'activity') }}
 )
 
 select

@@ -19,33 +19,19 @@ with outreach as (
 
 listed as (
     select
-        'most_contacted' as list_name,
+        case person.side when 'them' then 'most_contacted' else 'most_contacted_by' end as list_name,
         outreach.*,
         person.person_type,
         person.person_id
     from outreach
-    inner join {{ ref('int_activity_person') }} as person
-        on outreach.activity_id = person.activity_id
+    inner join {{ ref('int_activity_person') }} as person on outreach.activity_id = person.activity_id
     where
-        person.side = 'them'
-        and case when outreach.activity_type = 'email' then person.is_to_cc else person.took_part end
-
-    union all
-
-    select
-        'most_contacted_by' as list_name,
-        outreach.*,
-        person.person_type,
-        person.person_id
-    from outreach
-    inner join {{ ref('int_activity_person') }} as person
-        on outreach.activity_id = person.activity_id
-    where
-        person.side = 'us'
-        and outreach.customer_on_count > 0
-        and case outreach.activity_type
-            when 'email' then person.is_sender
-            when 'meeting' then person.is_organizer
+        (person.side = 'them' or outreach.customer_on_count > 0)
+        and case
+            when person.side = 'them' and outreach.activity_type = 'email' then person.is_to_cc
+            when person.side = 'them' then person.took_part
+            when outreach.activity_type = 'email' then person.is_sender
+            when outreach.activity_type = 'meeting' then person.is_organizer
             else person.is_from
         end
 ),

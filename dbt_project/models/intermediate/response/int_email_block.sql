@@ -20,12 +20,21 @@ with email as (
         and {{ is_touched('int_touched_thread', ['thread_id']) }}
 ),
 
+-- the first later email of the other side begins the answer
 followed as (
     select
         email.*,
         lag(side) over (
             partition by record_type, record_id, thread_id order by occurred_at asc nulls last, side_order asc nulls last
-        ) as side_before
+        ) as side_before,
+        {% for column in ['occurred_at', 'occurred_date'] -%}
+        {% for side in ['us', 'them'] -%}
+        min(case when side = '{{ side }}' then {{ column }} end) over (
+            partition by record_type, record_id, thread_id order by occurred_at asc nulls last, side_order asc nulls last
+            rows between 1 following and unbounded following
+        ) as {{ column }}_of_{{ side }}{{ ',' if not (loop.last and column == 'occurred_date') }}
+        {% endfor -%}
+        {% endfor -%}
     from email
 ),
 
@@ -37,12 +46,8 @@ block as (
         side,
         occurred_at as started_at,
         occurred_date as started_date,
-        lead(occurred_at) over (
-            partition by record_type, record_id, thread_id order by occurred_at asc nulls last, side_order asc nulls last
-        ) as answered_at,
-        lead(occurred_date) over (
-            partition by record_type, record_id, thread_id order by occurred_at asc nulls last, side_order asc nulls last
-        ) as answered_date
+        case side when 'us' then occurred_at_of_them else occurred_at_of_us end as answered_at,
+        case side when 'us' then occurred_date_of_them else occurred_date_of_us end as answered_date
     from followed
     where side_before is null or side_before <> side
 )

@@ -22,5 +22,9 @@ select
     {{ as_of() }} as as_of
 from {{ ref('int_activity') }}
 where
-    activity_id in (select activity_id from {{ ref('int_record_link') }})
+    activity_id in (
+        select activity_id
+        from {{ ref('int_record_link') }}
+        where {{ is_touched('int_touched_activity', ['activity_id']) }}
+    )
     and {{ is_touched('int_touched_activity', ['activity_id']) }}
