@@ -7,18 +7,10 @@ from pathlib import Path
 import polars as pl
 
 from jobs.extract.compact import merged_from
-from jobs.extract.files import log_files, raw_root
+from jobs.extract.files import COLUMNS, log_files, raw_root
 from jobs.normalise.calendars import NewEvents
 from jobs.normalise.mail_update import NewMail
 from jobs.normalise.tables import Raw
-from jobs.normalise.times import INSTANT
-
-COLUMNS = {
-    **dict.fromkeys(["source", "stream"], pl.String), "round": pl.Int64, "round_kind": pl.String, "page": pl.Int32, "row": pl.Int32,
-    **dict.fromkeys(["op", "record_id", "payload", "link_next", "link_kind"], pl.String),
-    **dict.fromkeys(["round_started_at", "window_start", "window_end"], INSTANT), "run_id": pl.String, "received_at": INSTANT,
-}  # fmt: skip
-"""Columns of the raw log (`jobs.extract.files.SCHEMA`)."""
 
 STREAMS = {"file": pl.String, "source": pl.String, "stream": pl.String, "rows": pl.Int64, "records": pl.Int64}
 """Columns of what the files of the raw log hold: rows by file and stream, and how many of them are records (all but `page` rows)."""

@@ -9,10 +9,9 @@ import pytest
 from filelock import FileLock
 
 from jobs.errors import RapportError
-from jobs.extract.files import SCHEMA
+from jobs.extract.files import COLUMNS, SCHEMA
 from jobs.normalise import raw
 from jobs.normalise.crm import TABLES
-from jobs.normalise.raw import COLUMNS
 from tests.normalise.home import changed, manifest_of, run
 from tests.normalise.world import World, guid
 

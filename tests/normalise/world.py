@@ -14,10 +14,10 @@ from typing import Any
 
 import polars as pl
 
+from jobs.extract.files import COLUMNS
 from jobs.normalise.calendars import NewEvents
 from jobs.normalise.mail_update import NewMail
 from jobs.normalise.monthly import OUTPUTS
-from jobs.normalise.raw import COLUMNS
 from jobs.normalise.subject import subject_key
 from jobs.normalise.tables import Normalised, Raw, Rules, normalised
 
