@@ -94,7 +94,7 @@ FOLDER: Record = {"id": VALUE, "parentFolderId": VALUE, "isHidden": VALUE, "well
 MEMBER: Record = {"id": VALUE}
 
 EXPECTED: dict[str, frozenset[str]] = {
-    "messageHeaders": frozenset({"receivedDateTime"}),
+    "messageHeaders": frozenset({"receivedDateTime", "@odata.type"}),
     "events": frozenset(
         [
             "body",

@@ -125,7 +125,8 @@ def _struct(kinds: dict[str, Any], *, needed: str | None = None, **options: Any)
 
 
 def _attribute(key: str) -> str:
-    return re.sub(r"\W", "_", key)
+    """The name of a key's attribute: the key itself, but for annotations and odd columns that settings name."""
+    return key if key.isidentifier() and not hasattr(Typed, key) else f"_{key.encode().hex()}"
 
 
 class Kept:
@@ -227,8 +228,9 @@ def table_filter(table: Table, settings: Settings) -> Filter:
     """The filter of a Dataverse table: its columns, the logical names of its lookups, the labels that dimensions show."""
     columns = columns_of(table, settings)
     names = [*columns, *(c + LOOKUP for c in columns if c.startswith("_")), *(c + LABEL for c in table.labels)]
+    labels = [c + LABEL for c in columns] if table.labels else []
     return Filter(
-        Kept(dict.fromkeys(names, VALUE), ("_transactioncurrencyid_value", "subject"), table.key),
+        Kept(dict.fromkeys(names, VALUE), ("_transactioncurrencyid_value", "subject", *labels), table.key),
         hash_key=settings.hash_key.get_secret_value(),
         fold=True,
         keyed_subject=table.keyed_subject,

@@ -150,6 +150,24 @@ def test_only_needed_keys_are_selected():
         assert not chosen & {"body", "bodyPreview", "uniqueBody", "location", "onlineMeeting", "displayName", "isRead"}
 
 
+def test_columns_that_settings_name_may_be_spelt_anyhow():
+    flags = [f"systemuser.{name}" for name in ("get", "2 odd-ones", "2_odd_ones", "new_optout")]
+    reduce = landing.table_filter(keep.TABLES["systemusers"], settings(".", privacy_opt_out_flags=flags))
+    given = {"systemuserid": "a", "get": True, "2 odd-ones": 1, "2_odd_ones": 2, "new_optout": None}
+    record = reduce.read(json.dumps(given).encode())
+    assert isinstance(record, landing.Typed) and reduce.record_id(record) == "a"
+    assert json.loads(reduce.payload(record)) == given
+
+
+def test_labels_of_columns_whose_label_is_not_kept_are_dropped_unnoticed():
+    reduce = landing.table_filter(keep.TABLES["accounts"], settings("."))
+    label = "@OData.Community.Display.V1.FormattedValue"
+    given = {"accountid": "a", "statecode": 0, f"statecode{label}": "Active", "industrycode": 1, f"industrycode{label}": "Trade"}
+    record = reduce.read(json.dumps(given).encode())
+    assert isinstance(record, landing.Typed) and not reduce.unknown
+    assert json.loads(reduce.payload(record)) == {name: given[name] for name in given if name != f"statecode{label}"}
+
+
 STREAMS = [
     (landing.message_filter, keep.MESSAGE), (landing.listed_message_filter, keep.LISTED_MESSAGE), (landing.event_filter, keep.EVENT),
     (landing.user_filter, keep.USER), (landing.folder_filter, keep.FOLDER),
