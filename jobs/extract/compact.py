@@ -8,6 +8,7 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pyarrow as pa
@@ -20,21 +21,30 @@ from jobs.extract.log import StreamLog
 LARGEST_BYTES = 64 * 2**20
 FEWEST_FILES = 8
 PIECES = "rapport.merged_from"
+DEEPEST = 8
+"""So many compactions in a row are told apart by whoever read the log before them."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A file that was merged into another: its name and size, and how many of the rows of the other, in order, were its own."""
+    """A file that was merged into another: its name and size, how many of the rows of the other, in order, were its own, and the
+    pieces that it was merged from itself."""
 
     name: str
     size: int
     rows: int
+    pieces: list["Piece"]
 
 
 def merged_from(file: Path) -> list[Piece]:
     """The files that one was merged from, in the order of their rows; empty for one that was not."""
     found = (pq.read_metadata(file).metadata or {}).get(PIECES.encode())
-    return [Piece(*piece) for piece in orjson.loads(found)] if found else []
+    return _pieces(orjson.loads(found)) if found else []
+
+
+def _pieces(found: list[list[Any]]) -> list[Piece]:
+    """Pieces as the metadata tell them; files of earlier versions tell nothing of pieces of pieces."""
+    return [Piece(name, size, rows, _pieces(inner[0] if inner else [])) for name, size, rows, *inner in found]
 
 
 def compact(home: Path, run_id: str) -> dict[str, int]:
@@ -79,6 +89,10 @@ def _merge(folder: Path, files: list[Path]) -> None:
         mark.write(orjson.dumps(noted))
         mark.flush()
         os.fsync(mark.fileno())
-    pieces = [(f.name, f.stat().st_size, t.num_rows) for f, t in zip(files, tables, strict=True)]
-    write_durably(files[0], pa.concat_tables(tables), {PIECES: orjson.dumps(pieces).decode()})
+    pieces = [Piece(f.name, f.stat().st_size, t.num_rows, merged_from(f)) for f, t in zip(files, tables, strict=True)]
+    write_durably(files[0], pa.concat_tables(tables), {PIECES: orjson.dumps(_told(pieces, DEEPEST)).decode()})
     finish_merge(folder)
+
+
+def _told(pieces: list[Piece], depth: int) -> list[list[Any]]:
+    return [[piece.name, piece.size, piece.rows, _told(piece.pieces, depth - 1)] for piece in pieces] if depth else []

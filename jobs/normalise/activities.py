@@ -37,7 +37,7 @@ class Activities:
     subject: pl.DataFrame
 
 
-def parties(table: pl.DataFrame, first_address: pl.DataFrame) -> pl.DataFrame:
+def parties(table: Frame, first_address: Frame) -> Frame:
     """Dataverse parties with an id or an address (N3): activity, activitypartyid, mask, party_type, party_id, address, name (null).
 
     Without a usable `addressused` the address is the first of the record.
@@ -55,7 +55,7 @@ def parties(table: pl.DataFrame, first_address: pl.DataFrame) -> pl.DataFrame:
     ).filter(pl.col("address").is_not_null() | pl.col("party_id").is_not_null())
 
 
-def with_named_senders(party: pl.DataFrame, emails: pl.DataFrame, first_address: pl.DataFrame) -> pl.DataFrame:
+def with_named_senders(party: Frame, emails: Frame, first_address: Frame) -> Frame:
     """`party` with `_emailsender_value` as the sender of emails that have no party with mask 1 (N19)."""
     missing = emails.filter(pl.col("emailsender").is_not_null()).join(
         party.filter(pl.col("mask") == 1), left_on="activityid", right_on="activity", how="anti"
@@ -253,7 +253,7 @@ def calls_and_tasks(
         .then(pl.lit("cancelled"))
         .otherwise(pl.lit("open"))
     )
-    timed = table.with_columns(state.alias("source_state"), pl.col("raw_subject").alias("subject"))
+    timed = table.lazy().with_columns(state.alias("source_state"), pl.col("raw_subject").alias("subject"))
     timed = timed.with_columns(
         pl.coalesce(
             pl.when(pl.col("source_state") == "completed").then(pl.col("actualend")), "scheduledend", "scheduledstart"
@@ -269,8 +269,8 @@ def calls_and_tasks(
         pl.col("activityid").alias("record_id"),
         "outcome",
     )
-    held = timed.filter(pl.col("outcome") == "kept")
-    held = held.with_columns(mail.activity_ids(kind, held.get_column("activityid")))
+    held = timed.filter(pl.col("outcome") == "kept").with_columns(mail.activity_id(kind, pl.col("activityid")))
+    held, outcomes = (frame.lazy() for frame in pl.collect_all([held, outcomes]))
     spent = (pl.col("actualend") - pl.col("actualstart")).dt.total_seconds() / 60
     incoming = (
         pl.coalesce(pl.col("directioncode").not_(), pl.col("statuscode") == 4, pl.lit(False)) if kind == "phone_call" else None
@@ -304,21 +304,15 @@ def calls_and_tasks(
         pl.col("ownerid").alias("party_id"),
         pl.lit("owner").alias("role"),
     )
-    owner = owner.join(first_address, on=["party_type", "party_id"], how="left")
-    roles = pl.DataFrame({"mask": [1, 2], "role": ["from", "callee"]}, schema={"mask": pl.Int64, "role": pl.String})
+    owner = owner.join(first_address.lazy(), on=["party_type", "party_id"], how="left")
+    roles = pl.LazyFrame({"mask": [1, 2], "role": ["from", "callee"]}, schema={"mask": pl.Int64, "role": pl.String})
     named = (
         held.select("activity_id", pl.col("activityid").alias("activity"))
         if kind == "phone_call"
         else held.clear().select("activity_id", pl.col("activityid").alias("activity"))
     )
-    rows = pl.concat([named.join(party, on="activity").join(roles, on="mask"), owner], how="diagonal")
+    rows = pl.concat([named.join(party.lazy(), on="activity").join(roles, on="mask"), owner], how="diagonal")
     participant = participants(rows.with_columns(pl.lit(None, dtype=pl.String).alias("response")))
-    return (
-        Activities(
-            completed_columns(activity),
-            participant,
-            party_rows(rows, participant),
-            subject_rows(held.select("activity_id", "subject")),
-        ),
-        outcomes,
-    )
+    every = [completed_columns(activity), participant, subject_rows(held.select("activity_id", "subject"))]
+    found, people, subjects = pl.collect_all(every)
+    return Activities(found, people, party_rows(rows, people.lazy()).collect(), subjects), outcomes.collect()

@@ -472,8 +472,13 @@ def first_of_each(copies: Frame, order: list[str]) -> Frame:
     return pl.concat([copies.filter(is_alone), several])
 
 
-def activity_ids(kind: str, keys: pl.Series) -> pl.Series:
+def activity_id(kind: str, key: pl.Expr) -> pl.Expr:
     """Stable ids of activities from their keys (N42)."""
+    return key.map_batches(lambda keys: activity_ids(kind, keys), return_dtype=pl.String).alias("activity_id")
+
+
+def activity_ids(kind: str, keys: pl.Series) -> pl.Series:
+    """`activity_id` of a column at hand."""
     return pl.Series(
         "activity_id", [hashlib.sha256(f"{kind}:{key}".encode()).hexdigest()[:32] for key in keys.to_list()], dtype=pl.String
     )

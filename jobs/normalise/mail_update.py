@@ -4,17 +4,18 @@ Copies that share a message id, or a content key with a copy that has none, can 
 worked out whole. A full rebuild is the same work with nothing kept and every row new.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import polars as pl
 
-from jobs.normalise import activities, gone, mail, monthly, quarantine, replay, threads
+from jobs.normalise import activities, gone, mail, mail_threads, monthly, quarantine, replay, threads
 from jobs.normalise.monthly import OUTPUTS, Months, Partitions, month_of
 from jobs.normalise.quarantine import QUARANTINED
 from jobs.normalise.replay import place
+from jobs.normalise.seen import Seen
 from jobs.normalise.shards import Frames, Shards
-from jobs.normalise.shelf import Shelf
+from jobs.normalise.shelf import Shelf, compacted
 from jobs.normalise.side_by_side import side_by_side
 from jobs.privacy.opt_out import OptOut, opted_out_activities
 
@@ -33,7 +34,7 @@ FRESH = {
 SLIM = {name: KEPT_COPY[name] for name in ("copy", "source", "activity_id", "place", "same_id", "same_content", "signature")}
 SLIM["month"] = pl.String()
 """What tells of an old copy whether it stands and with which others it may be of one email."""
-SHARD_ROWS = 150_000
+SHARD_ROWS = 120_000
 MONTHLY = {**OUTPUTS, **KEPT}
 """The tables of one month: the mail part of the published tables, and what is kept for the next run."""
 WORKED = {name: schema for name, schema in MONTHLY.items() if name != "activity_thread"}
@@ -58,7 +59,7 @@ class Kept:
 
     partitions: Partitions
     next_copy: int
-    seen: pl.Series
+    seen: Seen
     folders: pl.DataFrame
     owners: pl.DataFrame
     owner_address: pl.DataFrame
@@ -86,7 +87,7 @@ class Updated:
     months: Months
     outcomes: pl.DataFrame
     next_copy: int
-    seen: pl.Series
+    seen: Seen
     conservation: pl.DataFrame
     quarantined: pl.DataFrame
     control: pl.DataFrame
@@ -110,7 +111,9 @@ def update(new: NewMail, kept: Kept | None, people: People, rules: MailRules, sh
     signed = activities.signatures(people.emails, people.party)
     places = place(signed.select(pl.lit(None, pl.String).alias("user_id"), pl.col("activityid").alias("record_id")))
     is_crm = pl.col("source") == "dataverse"
-    old_crm = _old(kept, is_crm)
+    is_touched, is_loose = pl.col("place").is_in(read.touched.implode()), pl.col("same_id").is_null()
+    old = _old(kept, is_crm | is_touched | is_loose)
+    old_crm = old.filter(is_crm)
     same = old_crm.join(signed.with_columns(places), on=["place", "signature"], how="semi")
     unchanged = signed.filter(places.is_in(same.get_column("place").implode()))
     changed = people.emails.join(unchanged, on="activityid", how="anti")
@@ -118,9 +121,8 @@ def update(new: NewMail, kept: Kept | None, people: People, rules: MailRules, sh
     shards.add(_numbered(_fresh(of_crm, signed), read.next_copy))
     if kept is not None:
         # Dataverse copies that are not what they were no longer stand, nor do those of messages that were touched.
-        of_touched = _old(kept, ~is_crm & pl.col("place").is_in(read.touched.implode()))
-        replaced = pl.concat([old_crm.join(same, on="copy", how="anti"), of_touched])
-        months = _changed(kept, shards.everything(), replaced, people, rules, shelf)
+        replaced = pl.concat([old_crm.join(same, on="copy", how="anti"), old.filter(~is_crm & is_touched)])
+        months = _changed(kept, shards.everything(), replaced, old.filter(is_loose), people, rules, shelf)
     else:
         months = _rebuilt(shards, people, rules, shelf)
     return Updated(
@@ -137,27 +139,33 @@ def update(new: NewMail, kept: Kept | None, people: People, rules: MailRules, sh
 def _rebuilt(shards: Shards, people: People, rules: MailRules, shelf: Shelf) -> Months:
     """Every month, with nothing kept."""
     parts: monthly.Parts = {}
-    emails, tied, count = [], [], 0
-    for worked in side_by_side(lambda fresh: _worked_out(fresh, people, rules), shards.bundles()):
-        monthly.split(worked, WORKED, shelf, parts)
-        tied.append(worked["node"].filter(~pl.col("is_out")).select(pl.col("email") + count, "node"))
-        emails.append(worked["email"])
-        count += worked["email"].height
-    every = pl.concat(emails)
-    thread = threads.thread_ids(every.get_column("activity_id"), pl.concat(tied))
-    shown = monthly.ordered("activity_thread", every.with_columns(thread).filter(~pl.col("is_out")))
-    monthly.split({"activity_thread": shown}, {"activity_thread": threads.THREAD}, shelf, parts)
+    mail_threads.of_all(_bundles_worked_out(shards, people, rules, shelf, parts), shelf, parts)
     return monthly.rewritten(None, MONTHLY, parts, [], {}, shelf)
 
 
-def _changed(kept: Kept, fresh: Frames, replaced: pl.DataFrame, people: People, rules: MailRules, shelf: Shelf) -> Months:
-    """The months that another content has for the copies that came (`fresh`) and went (`replaced`)."""
-    members = _members(fresh["copy"], replaced, kept)
+def _bundles_worked_out(
+    shards: Shards, people: People, rules: MailRules, shelf: Shelf, parts: monthly.Parts
+) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """Add what the copies of each bundle are to `parts`; gives its emails (activity_id, month, is_out) and what ties them (email, its
+    place among them, and node)."""
+    for worked in side_by_side(lambda fresh: _worked_out(fresh, people, rules), shards.bundles()):
+        monthly.split(worked, WORKED, shelf, parts)
+        yield worked["email"], worked["node"].filter(~pl.col("is_out")).select("email", "node").unique()
+
+
+def _changed(
+    kept: Kept, fresh: Frames, replaced: pl.DataFrame, loose: pl.DataFrame, people: People, rules: MailRules, shelf: Shelf
+) -> Months:
+    """The months that another content has for the copies that came (`fresh`) and went (`replaced`).
+
+    `loose`: old copies without message id.
+    """
+    members = _members(fresh["copy"], replaced, loose, kept)
     fresh = {name: pl.concat([fresh[name], _loaded(kept, name, members)], how="diagonal") for name in KEPT}
     worked = _worked_out(fresh, people, rules)
     lost = pl.concat([members, replaced])
     touched = lost.select("activity_id", "month").unique()
-    found, regrouped = _threads(kept, touched, worked)
+    found, regrouped = mail_threads.of_touched(kept.partitions, touched, worked)
     months = pl.concat([worked["email"].select("activity_id", "month"), regrouped]).unique("activity_id")
     worked["activity_thread"] = monthly.ordered("activity_thread", found.join(months, on="activity_id"))
     stale = pl.concat([touched.select("activity_id"), worked["email"].select("activity_id")]).unique()
@@ -178,7 +186,7 @@ class _Read:
 
     next_copy: int
     touched: pl.Series
-    seen: pl.Series
+    seen: Seen
     conservation: pl.DataFrame
     quarantined: pl.DataFrame
     control: pl.DataFrame
@@ -230,7 +238,7 @@ def _read(new: NewMail, kept: Kept | None, people: People, rules: MailRules, sha
         if older is not None:
             counts.append(_before(older, kept, closed, rules.drop_deleted))
         facts = latest.select(*KEY, "source", *quarantine.PLACE[1:], "payload")
-        bad = quarantine.of_records(facts, outcomes, KEY)
+        bad = compacted(quarantine.of_records(facts, outcomes, KEY))
         places = [place(frame.filter(pl.col("record_id").is_not_null())) for frame in (rows, listed)]
         fresh_rows = rows if older is None else rows.join(older, on=quarantine.PLACE[1:], how="anti")
         return _Portion(_fresh(copies, None), counts, bad, places, [_control(listed), _control(fresh_rows)])
@@ -244,16 +252,15 @@ def _read(new: NewMail, kept: Kept | None, people: People, rules: MailRules, sha
         control += part.control
     touched = pl.concat([pl.Series("place", [], dtype=pl.UInt64), *places]).unique()
     quarantined = pl.concat([pl.DataFrame(schema=QUARANTINED), *(frame.select(QUARANTINED.keys()) for frame in bad)])
-    seen = touched
+    seen = kept.seen if kept is not None else Seen()
     if kept is not None:
         quarantined = pl.concat([quarantined, kept.quarantined.filter(~place(kept.quarantined).is_in(touched.implode()))])
-        seen = pl.concat([kept.seen, touched]).unique()
-    return _Read(first, touched, seen.sort(), quarantine.summed(counts), quarantined, replay.control(pl.concat(control)))
+    return _Read(first, touched, seen.adding(touched), quarantine.summed(counts), quarantined, replay.control(pl.concat(control)))
 
 
 def _control(rows: pl.DataFrame) -> pl.DataFrame:
     """Page and reject rows: what tells which listings are complete and what could not be taken in."""
-    return rows.filter(pl.col("op").is_in(["page", "reject"])).drop("user_id", "folder_id")
+    return compacted(rows.filter(pl.col("op").is_in(["page", "reject"])).drop("user_id", "folder_id"))
 
 
 def _touched_rows(
@@ -268,7 +275,7 @@ def _touched_rows(
     moved = sorted({*changed_users(kept, people), *(gone.relisted(rows, boxes) if boxes else [])})
     unreadable = kept.quarantined.filter(pl.col("user_id").is_in(rows.get_column("user_id").unique().implode()))
     named = pl.concat([frame.select(KEY) for frame in (rows, listed, unreadable)]).drop_nulls().unique()
-    known = named.filter(place(named).is_in(kept.seen.implode()))
+    known = named.filter(kept.seen.has(place(named)))
     users = sorted({*known.get_column("user_id").to_list(), *moved})
     if not users:
         return rows, rows.clear(), listed
@@ -342,16 +349,16 @@ def _old(kept: Kept | None, which: pl.Expr) -> pl.DataFrame:
     return found.collect(engine="streaming")
 
 
-def _members(fresh: pl.DataFrame, replaced: pl.DataFrame, kept: Kept) -> pl.DataFrame:
-    """Old copies that may be of one email with a copy that came or went, directly or by way of others."""
-    loose = pl.concat([fresh, _old(kept, pl.col("same_id").is_null())], how="diagonal").filter(pl.col("same_id").is_null())
-    loose = loose.get_column("same_content").unique()
+def _members(fresh: pl.DataFrame, replaced: pl.DataFrame, loose: pl.DataFrame, kept: Kept) -> pl.DataFrame:
+    """Old copies that may be of one email with a copy that came or went, directly or by way of others (`loose`: see `_changed`)."""
+    of_loose = [frame.select("same_content") for frame in (fresh.filter(pl.col("same_id").is_null()), loose)]
+    contents_of_loose = pl.concat(of_loose).to_series().unique()
     found = replaced.clear()
     more = pl.concat([frame.select("same_id", "same_content") for frame in (fresh, replaced)])
     asked = [more.get_column(name).clear() for name in ("same_id", "same_content")]
     while True:
         ids, contents = more.get_column("same_id").drop_nulls(), more.get_column("same_content")
-        wanted = [ids, contents.filter(contents.is_in(loose.implode()))]
+        wanted = [ids, contents.filter(contents.is_in(contents_of_loose.implode()))]
         wanted = [keys.filter(~keys.is_in(known.implode())).unique() for keys, known in zip(wanted, asked, strict=True)]
         if all(keys.is_empty() for keys in wanted):
             return found
@@ -403,31 +410,3 @@ def _named(table: pl.DataFrame, email: pl.DataFrame) -> pl.DataFrame:
     number = table.get_column("activity_id").cast(pl.UInt32)
     facts = email.select(pl.all().gather(number))
     return table.drop("activity_id").with_columns(number.alias("email"), *facts.iter_columns())
-
-
-def _threads(kept: Kept, touched: pl.DataFrame, worked: dict[str, pl.DataFrame]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Threads of the emails worked out, and of those elsewhere that they join, leave or once were joined by.
-
-    Returns all their rows, and those of other emails (activity_id, month) whose thread is another than before.
-    """
-    ids = worked["activity"].get_column("activity_id")
-    tied = worked["node"].filter(~pl.col("is_out")).select("activity_id", "node")
-    every = kept.partitions.months
-
-    def before(months: list[str], column: str, values: pl.Series) -> pl.DataFrame:
-        rows = kept.partitions.scan("activity_thread", ["activity_id", "thread_id"], months)
-        return rows.filter(pl.col(column).is_in(values.unique().implode())).collect(engine="streaming")
-
-    def nodes(months: list[str], column: str, values: pl.Series) -> pl.DataFrame:
-        rows = kept.partitions.scan("node", ["activity_id", "is_out", "node"], months).filter(~pl.col("is_out"))
-        return rows.filter(pl.col(column).is_in(values.unique().implode())).drop("is_out").collect(engine="streaming")
-
-    near = pl.concat([nodes(every, "node", tied.get_column("node")).select("activity_id", "month"), touched]).unique()
-    affected = before(near.get_column("month").unique().to_list(), "activity_id", near.get_column("activity_id"))
-    others = before(every, "thread_id", affected.get_column("thread_id")).join(touched, on="activity_id", how="anti")
-    others_tied = nodes(others.get_column("month").unique().to_list(), "activity_id", others.get_column("activity_id"))
-    others_tied = others_tied.select("activity_id", "node")
-    found = threads.threads(pl.concat([ids, others.get_column("activity_id")]), pl.concat([tied, others_tied]))
-    changed = others.join(found, on=["activity_id", "thread_id"], how="anti")
-    mine = found.join(worked["activity"], on="activity_id", how="semi")
-    return pl.concat([mine, found.join(changed, on="activity_id", how="semi")]), changed.select("activity_id", "month")

@@ -22,6 +22,7 @@ COPY = {
     "is_organizers": pl.Boolean, "modified_at": INSTANT, "is_private": pl.Boolean, "response": pl.String, "subject": pl.String,
     "organizer_address": pl.String, "organizer_party_id": pl.String, "organizer_name": pl.String,
 }  # fmt: skip
+UID = pl.Struct({"uid": pl.String, "uid_has_date": pl.Boolean})
 ATTENDEE = {
     "copy": pl.UInt32,
     "address": pl.String,
@@ -52,8 +53,8 @@ def graph_copies(events: pl.DataFrame) -> Copies:
         .when(pl.col("end_at") < pl.col("start_at")).then(pl.lit("quarantined:end_before_start"))
         .otherwise(pl.lit("kept"))
     )  # fmt: skip
-    events = events.with_columns(outcome.alias("outcome"))
-    counted = events.filter(pl.col("outcome") == "kept").sort("user_id", "record_id").with_row_index("copy")
+    told = events.lazy().with_columns(outcome.alias("outcome"))
+    counted = told.filter(pl.col("outcome") == "kept").sort("user_id", "record_id").with_row_index("copy")
     counted = with_uid(counted, "iCalUId").with_columns(
         pl.col("organizer").struct.field("emailAddress").struct.field("address").alias("organizer_text")
     )
@@ -97,18 +98,20 @@ def graph_copies(events: pl.DataFrame) -> Copies:
     )
     role = pl.when(pl.col("type").is_in(["optional", "resource"])).then("type").otherwise(pl.lit("required")).alias("role")
     attendees = attendees.with_columns(canonical(pl.col("text")).alias("address"), role).filter(pl.col("address").is_not_null())
-    return Copies(
-        copies.select(COPY.keys()).cast(COPY),
-        attendees.select(ATTENDEE.keys()).cast(ATTENDEE),
-        events.select("stream", "user_id", "record_id", "outcome"),
-    )
+    outcomes = told.select("stream", "user_id", "record_id", "outcome")
+    return _copies(copies, attendees, outcomes)
+
+
+def _copies(copies: pl.LazyFrame, attendees: pl.LazyFrame, outcomes: pl.LazyFrame) -> Copies:
+    typed = [frame.select(schema.keys()).cast(schema) for frame, schema in ((copies, COPY), (attendees, ATTENDEE))]
+    return Copies(*pl.collect_all([*typed, outcomes]))
 
 
 def dataverse_copies(appointments: pl.DataFrame, party: pl.DataFrame) -> Copies:
     """Appointments of Dataverse; drafts and series masters are none (N33, N37)."""
     minutes = pl.max_horizontal(pl.col("scheduleddurationminutes").fill_null(0.0), 0.0)
     lasting = pl.col("scheduledstart") + pl.duration(seconds=(minutes * 60).cast(pl.Int64))
-    timed = appointments.with_columns(
+    timed = appointments.lazy().with_columns(
         pl.coalesce("scheduledend", lasting).alias("end_at"), pl.col("raw_subject").alias("subject")
     )
     outcome = (
@@ -122,7 +125,7 @@ def dataverse_copies(appointments: pl.DataFrame, party: pl.DataFrame) -> Copies:
     timed = timed.with_columns(outcome.alias("outcome"))
     counted = timed.filter(pl.col("outcome") == "kept").sort("activityid").with_row_index("copy")
     counted = with_uid(counted, "globalobjectid")
-    own = party.join(counted.select(pl.col("activityid").alias("activity"), "copy"), on="activity")
+    own = party.lazy().join(counted.select(pl.col("activityid").alias("activity"), "copy"), on="activity")
     organizer = (
         own.filter(pl.col("mask") == 7)
         .sort("copy", pl.col("address").is_null(), "activitypartyid")
@@ -155,23 +158,20 @@ def dataverse_copies(appointments: pl.DataFrame, party: pl.DataFrame) -> Copies:
         pl.when(pl.col("organizer_address").is_null()).then("organizer_party_id").alias("organizer_party_id"),
         "organizer_name",
     )
-    roles = pl.DataFrame(
+    roles = pl.LazyFrame(
         {"mask": [5, 6, 7], "role": ["required", "optional", "required"]}, schema={"mask": pl.Int64, "role": pl.String}
     )
     attendees = own.join(roles, on="mask").select(
         "copy", "address", pl.when(pl.col("address").is_null()).then("party_id").alias("party_id"), "name", "role",
         pl.lit("none").alias("response"), pl.lit(None, dtype=INSTANT).alias("answered_at"),
     )  # fmt: skip
-    return Copies(
-        copies.select(COPY.keys()).cast(COPY),
-        attendees.select(ATTENDEE.keys()).cast(ATTENDEE),
-        timed.select(
-            pl.col("raw_stream").alias("stream"),
-            pl.lit(None, dtype=pl.String).alias("user_id"),
-            pl.col("activityid").alias("record_id"),
-            "outcome",
-        ),
+    outcomes = timed.select(
+        pl.col("raw_stream").alias("stream"),
+        pl.lit(None, dtype=pl.String).alias("user_id"),
+        pl.col("activityid").alias("record_id"),
+        "outcome",
     )
+    return _copies(copies, attendees, outcomes)
 
 
 def together(parts: list[Copies]) -> Copies:
@@ -195,12 +195,16 @@ def _key(is_instance: pl.Expr, original: pl.Expr, own_id: pl.Expr) -> pl.Expr:
     return pl.when(pl.col("uid").is_null()).then(own_id).when(is_instance).then(instance).otherwise("uid").alias("key")
 
 
-def with_uid(frame: pl.DataFrame, column: str) -> pl.DataFrame:
+def with_uid(frame: pl.LazyFrame, column: str) -> pl.LazyFrame:
     """`frame` with `uid`, the UID as meetings are compared by (N27, N28; null for none), and `uid_has_date`."""
-    spellings = frame.get_column(column).drop_nulls().unique()
-    rows = [(text, *meeting_uid(text)) for text in spellings.to_list()]
-    known = pl.DataFrame(rows, schema={column: pl.String, "uid": pl.String, "uid_has_date": pl.Boolean}, orient="row")
-    return frame.join(known, on=column, how="left", maintain_order="left").with_columns(pl.col("uid_has_date").fill_null(False))
+    found = pl.col(column).map_batches(_uids, return_dtype=UID).struct
+    return frame.with_columns(found.field("uid"), found.field("uid_has_date"))
+
+
+def _uids(texts: pl.Series) -> pl.Series:
+    known = {text: meeting_uid(text) for text in texts.drop_nulls().unique().to_list()}
+    rows = [known.get(text, (None, False)) for text in texts.to_list()]
+    return pl.DataFrame(rows, schema=UID.to_schema(), orient="row").to_struct()
 
 
 def meeting_uid(text: str) -> tuple[str | None, bool]:
@@ -224,27 +228,46 @@ def meetings(
     copies: Copies, appointments: pl.DataFrame, party: pl.DataFrame, owners: pl.DataFrame, owner_address: pl.DataFrame
 ) -> Activities:
     """All meetings. `owners`, `owner_address`: user_id, address."""
-    keys = copies.copies.select("key").unique()
-    keys = keys.with_columns(mail.activity_ids("meeting", keys.get_column("key")))
-    held = copies.copies.join(keys, on="key").drop("key")
-    rank = pl.when(pl.col("is_organizers")).then(0).when(pl.col("source") == "graph").then(1).otherwise(2)
-    held = held.with_columns(rank.cast(pl.UInt8).alias("rank")).sort(
-        "activity_id",
-        "rank",
-        "modified_at",
-        "user_id",
-        "record_id",
-        descending=[False, False, True, False, False],
-        nulls_last=True,
+    held = ranked(copies.copies.lazy()).collect().lazy()
+    attendees, kept_party = copies.attendees.lazy(), party.lazy().filter(pl.col("mask").is_in([5, 6, 7]))
+    crm = of_dataverse(held, appointments.lazy()).collect().lazy()
+    rows = invited(held, attendees, owners.lazy(), owner_address.lazy())
+    activity, participant, subject = pl.collect_all(
+        [activity_rows(held, crm), participant_rows(held, rows), subject_rows(subjects(held))]
     )
-    deciding = held.unique("activity_id", keep="first", maintain_order=True)
+    named = crm.select("activity_id", pl.col("activityid").alias("activity")).join(kept_party, on="activity")
+    return Activities(activity, participant, party_rows(named, participant.lazy()).collect(), subject)
+
+
+def ranked(copies: pl.LazyFrame) -> pl.LazyFrame:
+    """Copies (COPY) with the activity_id of their meeting and their `rank`, of every meeting the one that decides first (N29)."""
+    keys = copies.select("key").unique().with_columns(mail.activity_id("meeting", pl.col("key")))
+    rank = pl.when(pl.col("is_organizers")).then(0).when(pl.col("source") == "graph").then(1).otherwise(2)
+    held = copies.join(keys, on="key").drop("key").with_columns(rank.cast(pl.UInt8).alias("rank"))
+    order = ["activity_id", "rank", "modified_at", "user_id", "record_id"]
+    return held.sort(order, descending=[False, False, True, False, False], nulls_last=True)
+
+
+def deciding(held: pl.LazyFrame) -> pl.LazyFrame:
+    """Of `ranked` copies the one of each meeting that decides."""
+    return held.unique("activity_id", keep="first", maintain_order=True)
+
+
+def of_dataverse(held: pl.LazyFrame, appointments: pl.LazyFrame) -> pl.LazyFrame:
+    """The appointments behind meetings, with activity_id."""
+    records = held.filter(pl.col("source") == "dataverse").select("activity_id", pl.col("record_id").alias("activityid"))
+    return records.join(appointments, on="activityid")
+
+
+def invited(held: pl.LazyFrame, attendees: pl.LazyFrame, owners: pl.LazyFrame, owner_address: pl.LazyFrame) -> pl.LazyFrame:
+    """Who takes part, with what each answered (N29-N31, N34): activity_id, address, party_id, name, role, response."""
     resources = (
-        copies.attendees.filter(pl.col("role") == "resource")
+        attendees.filter(pl.col("role") == "resource")
         .join(held.select("copy", "activity_id"), on="copy")
         .select("activity_id", "address")
         .unique()
     )
-    rows = _invited(held, deciding, copies.attendees).join(resources, on=["activity_id", "address"], how="anti")
+    rows = _invited(held, deciding(held), attendees).join(resources, on=["activity_id", "address"], how="anti")
     extra = mail.delivered(
         held.filter(pl.col("source") == "graph").select(pl.col("activity_id").alias("key"), "user_id"),
         rows.select(pl.col("activity_id").alias("key"), "address"),
@@ -256,32 +279,37 @@ def meetings(
     )
     extra = extra.join(said, on=["activity_id", "user_id"], how="left").with_columns(pl.lit("delivered").alias("role"))
     extra = extra.join(resources, on=["activity_id", "address"], how="anti")
-    answers = _responses(held, deciding, copies.attendees, owners)
+    answers = _responses(held, deciding(held), attendees, owners)
     rows = rows.join(answers, on=["activity_id", "address"], how="left")
-    rows = pl.concat([rows, extra.drop("user_id")], how="diagonal")
+    return pl.concat([rows, extra.drop("user_id")], how="diagonal")
+
+
+def participant_rows(held: pl.LazyFrame, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Participants (PARTICIPANT) from `invited` rows; those of private meetings without names (N49)."""
     participant = participants(rows).with_columns(
         pl.when(pl.col("role") == "organizer")
         .then(pl.lit("accepted"))
         .otherwise(pl.col("response").fill_null("none"))
         .alias("response")
     )
-    private = held.group_by("activity_id").agg(
-        pl.col("is_private").any(), pl.col("is_cancelled").all().alias("all_cancelled"), pl.col("is_completed").any()
-    )
-    participant = (
-        participant.join(private.select("activity_id", "is_private"), on="activity_id", how="left")
+    private = held.group_by("activity_id").agg(pl.col("is_private").any())
+    return (
+        participant.join(private, on="activity_id", how="left")
         .with_columns(pl.when(~pl.col("is_private")).then("display_name").alias("display_name"))
         .drop("is_private")
     )
-    crm = (
-        held.filter(pl.col("source") == "dataverse")
-        .select("activity_id", pl.col("record_id").alias("activityid"))
-        .join(appointments, on="activityid")
+
+
+def activity_rows(held: pl.LazyFrame, crm: pl.LazyFrame) -> pl.LazyFrame:
+    """Meetings as activities (ACTIVITY; N29, N32, N49). `crm`: that of `of_dataverse`."""
+    every = held.group_by("activity_id").agg(
+        pl.col("is_private").any(), pl.col("is_cancelled").all().alias("all_cancelled"), pl.col("is_completed").any()
     )
     cancelled = pl.when(pl.col("rank") == 0).then("is_cancelled").otherwise("all_cancelled")
     activity = (
-        deciding.drop("is_private", "is_completed")
-        .join(private, on="activity_id")
+        deciding(held)
+        .drop("is_private", "is_completed")
+        .join(every, on="activity_id")
         .join(regarding(crm), on="activity_id", how="left")
         .join(provenance(held), on="activity_id")
         .with_columns(
@@ -297,18 +325,16 @@ def meetings(
             ((pl.col("end_at") - pl.col("start_at")).dt.total_seconds() / 60).alias("duration_minutes"),
         )
     )
-    named = crm.select("activity_id", pl.col("activityid").alias("activity"))
-    mine = named.join(party.filter(pl.col("mask").is_in([5, 6, 7])), on="activity")
-    subjects = deciding.join(private.filter("is_private").select("activity_id"), on="activity_id", how="anti")
-    return Activities(
-        completed_columns(activity),
-        participant,
-        party_rows(mine, participant),
-        subject_rows(subjects.select("activity_id", "subject")),
-    )
+    return completed_columns(activity)
 
 
-def _invited(held: pl.DataFrame, deciding: pl.DataFrame, attendees: pl.DataFrame) -> pl.DataFrame:
+def subjects(held: pl.LazyFrame) -> pl.LazyFrame:
+    """Subjects of the meetings none of whose copies is private (N49): activity_id, subject."""
+    private = held.filter("is_private").select("activity_id")
+    return deciding(held).join(private, on="activity_id", how="anti").select("activity_id", "subject")
+
+
+def _invited(held: pl.LazyFrame, deciding: pl.LazyFrame, attendees: pl.LazyFrame) -> pl.LazyFrame:
     """Organizer, required and optional people (N29, N30): activity_id, address, party_id, name, role."""
     columns = ["activity_id", "address", "party_id", "name", "role"]
     led = deciding.filter(pl.col("rank") == 0).select("activity_id", pl.lit(True).alias("is_led"))
@@ -323,7 +349,7 @@ def _invited(held: pl.DataFrame, deciding: pl.DataFrame, attendees: pl.DataFrame
     return pl.concat([named, organizers.select(columns)])
 
 
-def _responses(held: pl.DataFrame, deciding: pl.DataFrame, attendees: pl.DataFrame, owners: pl.DataFrame) -> pl.DataFrame:
+def _responses(held: pl.LazyFrame, deciding: pl.LazyFrame, attendees: pl.LazyFrame, owners: pl.LazyFrame) -> pl.LazyFrame:
     """What each address answered (N34, R8): activity_id, address, response."""
     answered = pl.col("response") != "none"
     own = held.filter(pl.col("response").is_in(["accepted", "tentativelyaccepted", "declined"])).with_columns(

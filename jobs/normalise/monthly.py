@@ -4,13 +4,15 @@ Mail and the other activities each have files of their own in a month, so that a
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
+from threading import Lock
 
 import polars as pl
 
 from jobs.normalise import threads
 from jobs.normalise.activities import ACTIVITY, PARTICIPANT, PARTY, SUBJECT
-from jobs.normalise.shelf import Shelf
+from jobs.normalise.shelf import Finished, Shelf
 from jobs.normalise.side_by_side import side_by_side
 
 OUTPUTS = {"activity": ACTIVITY, "activity_participant": PARTICIPANT, "activity_party": PARTY, "activity_thread": threads.THREAD,
@@ -24,13 +26,16 @@ SORT = {
 }
 """Row order of the published tables; those that are kept for the next run lie in order of `copy`."""
 
+MANY_ROWS = 300_000
+"""Tables of more rows are put together one after the other."""
+
 ADDRESS = {"address": pl.String}
 """What is kept as `address` beside the tables of a month: the addresses of its participants, each once."""
 
-Months = dict[str, dict[str, pl.LazyFrame]]
-"""Tables by month and name, those that have another content now; the frames may wait on disk."""
+Months = dict[str, dict[str, Finished]]
+"""Tables by month and name, those that have another content now."""
 Parts = dict[str, dict[str, list[pl.LazyFrame]]]
-"""The same, each table in pieces."""
+"""The same, each table in pieces, which may wait on disk."""
 
 
 @dataclass(frozen=True)
@@ -78,28 +83,43 @@ def rewritten(
     the activity ids whose kept rows no longer stand.
     """
 
-    def of_one(month: str) -> dict[str, pl.LazyFrame]:
-        of_month, tables = parts.pop(month, {}), {}
+    def of_table(month: str, name: str, pieces: list[pl.LazyFrame], is_kept: bool) -> dict[str, Finished]:
+        rows = shelf.take(pieces)
+        before = kept.load(month, name) if kept is not None and is_kept else None
+        if before is not None:
+            rows.append(before.join(gone[name], on="activity_id", how="anti", maintain_order="left"))
+        if len(rows) != 1:
+            # The rows of one activity, or of one copy, are together in one of the pieces, and in order there.
+            empty = pl.DataFrame(schema=schemas[name])
+            rows = [pl.concat([empty, *rows]).sort(SORT.get(name, ["copy"])[0], maintain_order=True)]
+        if before is not None and rows[0].equals(before):
+            return {}
+        found = {name: shelf.finish(rows[0])}
+        if name == "activity_participant":
+            found["address"] = shelf.finish(rows[0].select(pl.col("address").unique().sort()))
+        return found
+
+    alone = Lock()
+
+    def of_one(month: str) -> dict[str, Finished]:
+        of_month: dict[str, list[pl.LazyFrame]] = parts.pop(month, {})
+        tables: dict[str, Finished] = {}
         is_kept = kept is not None and month in kept.months
-        for name, schema in schemas.items():
-            rows = shelf.take(of_month.pop(name, []))
-            if is_kept and not rows and month not in touched:
+        for name in schemas:
+            pieces = of_month.pop(name, [])
+            if is_kept and not pieces and month not in touched:
                 continue
-            before = kept.load(month, name) if kept is not None and is_kept else None
-            if before is not None:
-                rows.append(before.join(gone[name], on="activity_id", how="anti", maintain_order="left"))
-            if len(rows) != 1:
-                # The rows of one activity, or of one copy, are together in one of the pieces, and in order there.
-                every = pl.concat([pl.DataFrame(schema=schema), *rows])
-                rows = [every.sort(SORT.get(name, ["copy"])[0], maintain_order=True)]
-            if before is None or not rows[0].equals(before):
-                tables[name] = shelf.put(rows[0])
-                if name == "activity_participant":
-                    tables["address"] = shelf.put(rows[0].select(pl.col("address").unique().sort()))
+            known = [kept.scan(name, ["activity_id"], [month])] if kept is not None and is_kept else []
+            with alone if _height([*pieces, *known]) > MANY_ROWS else nullcontext():
+                tables |= of_table(month, name, pieces, is_kept)
         return tables
 
     months = sorted({*touched, *parts})
     return {month: tables for month, tables in zip(months, side_by_side(of_one, months), strict=True) if tables}
+
+
+def _height(pieces: list[pl.LazyFrame]) -> int:
+    return sum(frame.item() for frame in pl.collect_all([piece.select(pl.len()) for piece in pieces]))
 
 
 def addresses(kept: Partitions | None, months: Months) -> pl.DataFrame:
@@ -110,7 +130,7 @@ def addresses(kept: Partitions | None, months: Months) -> pl.DataFrame:
 
 def _as_it_is(kept: Partitions | None, months: Months, table: str, columns: list[str]) -> list[pl.LazyFrame]:
     """A table as it is now, in parts: in the months in which it was rewritten, and in those in which it stays."""
-    rewritten = {month: tables[table] for month, tables in months.items() if table in tables}
+    rewritten = {month: tables[table].rows for month, tables in months.items() if table in tables}
     if kept is None:
         return [*rewritten.values()]
     return [*rewritten.values(), kept.scan(table, columns, [month for month in kept.months if month not in rewritten])]

@@ -65,8 +65,10 @@ def update(
         ]
     )
     fresh = {name: _anew(facts.tables[name], same) for name in TYPES}
-    of_crm = meetings.dataverse_copies(fresh["appointment"], people.party)
     first = kept.next_copy if kept is not None else 0
+    if kept is not None and not moved and all(map(pl.DataFrame.is_empty, (calendars.copies.copies, replaced, *fresh.values()))):
+        return Updated({}, first, calendars.copies.outcomes.clear())
+    of_crm = meetings.dataverse_copies(fresh["appointment"], people.party)
     met = meetings.together([calendars.copies, of_crm])
     copies, attendees = _numbered(met.copies, first), _numbered(met.attendees, first)
     copies = copies.with_columns(mail.activity_ids("meeting", copies.get_column("key")), place(copies))

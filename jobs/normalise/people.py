@@ -43,7 +43,7 @@ def graph_users(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def graph_addresses(users: pl.DataFrame) -> pl.DataFrame:
+def graph_addresses(users: pl.LazyFrame) -> pl.LazyFrame:
     """Every address of a Graph user: user_id, kind (mail, upn, proxy, dn, other), position, address."""
     proxies = users.select("user_id", pl.col("proxies").alias("text")).explode("text")
     prefix = pl.col("text").str.to_lowercase().str.strip_chars()
@@ -65,65 +65,75 @@ def graph_addresses(users: pl.DataFrame) -> pl.DataFrame:
     return known.filter((pl.col("kind") != "dn") | pl.col("address").str.starts_with("/o="))
 
 
-def linked_users(systemusers: pl.DataFrame, users: pl.DataFrame, addresses: pl.DataFrame) -> pl.DataFrame:
+def own_addresses(systemusers: pl.LazyFrame) -> pl.LazyFrame:
+    """What a systemuser itself says, first the internal address (N4): systemuserid, position, address."""
+    parts = [
+        systemusers.select("systemuserid", pl.lit(i).alias("position"), pl.col(name).alias("text"))
+        for i, name in enumerate(["internalemailaddress", "personalemailaddress", "domainname"])
+    ]
+    spelt = pl.concat(parts).select("systemuserid", "position", canonical(pl.col("text")).alias("address"))
+    return spelt.filter(pl.col("address").is_not_null())
+
+
+def merging_addresses(tables: dict[str, pl.LazyFrame]) -> pl.LazyFrame:
+    """What contacts, leads and accounts say, also those that were merged: record_type, id, master_id, field, address."""
+    parts = [
+        tables[name].select(
+            pl.lit(name).alias("record_type"),
+            pl.col(TABLES[name].key).alias("id"),
+            "master_id",
+            pl.lit(field).alias("field"),
+            pl.col(f"emailaddress{field}").alias("text"),
+        )
+        for name in MERGING
+        for field in (1, 2, 3)
+    ]
+    return pl.concat(parts).with_columns(canonical(pl.col("text")).alias("address")).drop("text")
+
+
+def linked_users(systemusers: pl.LazyFrame, own: pl.LazyFrame, users: pl.LazyFrame, graph: pl.LazyFrame) -> pl.LazyFrame:
     """Which Graph user a systemuser is (N4): systemuserid, user_id.
 
     By `azureactivedirectoryobjectid`, else by a Graph user whose mail, UPN or smtp proxy is the internal address.
+    `own`, `graph`: those of `own_addresses` and `graph_addresses`.
     """
     known = users.filter("is_member").select("user_id")
     by_id = systemusers.select("systemuserid", pl.col("azureactivedirectoryobjectid").alias("user_id")).join(known, on="user_id")
-    rest = systemusers.select("systemuserid", canonical(pl.col("internalemailaddress")).alias("address")).join(
-        by_id, on="systemuserid", how="anti"
-    )
-    named = addresses.filter(pl.col("kind").is_in(["mail", "upn", "proxy"])).join(known, on="user_id")
+    rest = own.filter(pl.col("position") == 0).join(by_id, on="systemuserid", how="anti")
+    named = graph.filter(pl.col("kind").is_in(["mail", "upn", "proxy"])).join(known, on="user_id")
     by_address = rest.join(named, on="address").group_by("systemuserid").agg(pl.col("user_id").min())
     return pl.concat([by_id.select("systemuserid", "user_id"), by_address])
 
 
-def user_addresses(systemusers: pl.DataFrame, users: pl.DataFrame) -> pl.DataFrame:
-    """Addresses of the systemusers (N4): record_type, record_id, address, position."""
-    graph = graph_addresses(users)
-    own = pl.concat(
-        [
-            systemusers.select(pl.col("systemuserid").alias("record_id"), pl.lit(i).alias("position"), pl.col(name).alias("text"))
-            for i, name in enumerate(["internalemailaddress", "personalemailaddress", "domainname"])
-        ]
-    )
-    own = own.with_columns(canonical(pl.col("text")).alias("address")).drop("text")
+def user_addresses(own: pl.LazyFrame, users: pl.LazyFrame, graph: pl.LazyFrame, linked: pl.LazyFrame) -> pl.LazyFrame:
+    """Addresses of the systemusers (N4): record_type, record_id, address, position. `linked`: that of `linked_users`."""
     guests = users.filter("is_guest").select("user_id")
-    linked = linked_users(systemusers, users, graph).join(guests, on="user_id", how="anti")
-    added = linked.join(graph, on="user_id").select(
-        pl.col("systemuserid").alias("record_id"), (pl.col("position") + 3).alias("position"), "address"
-    )
-    return _numbered(pl.concat([own, added], how="diagonal"), "systemuser")
+    added = linked.join(guests, on="user_id", how="anti").join(graph, on="user_id")
+    both = [
+        own.select(pl.col("systemuserid").alias("record_id"), "position", "address"),
+        added.select(pl.col("systemuserid").alias("record_id"), pl.col("position") + 3, "address"),
+    ]
+    return _numbered(pl.concat(both), "systemuser")
 
 
-def record_addresses(tables: dict[str, pl.DataFrame], users: pl.DataFrame) -> pl.DataFrame:
+def record_addresses(of_users: pl.LazyFrame, merging: pl.LazyFrame) -> pl.LazyFrame:
     """Addresses of every user, contact, lead and account, those of merged records at their masters (N4, N12).
 
-    Columns record_type, record_id, address, position (order in the record).
+    Columns record_type, record_id, address, position (order in the record). `of_users`, `merging`: those of `user_addresses` and
+    `merging_addresses`.
     """
-    parts = [user_addresses(tables["systemuser"], users)]
+    parts = [of_users]
     for name in MERGING:
-        key = TABLES[name].key
-        table = tables[name]
-        fields = pl.concat(
-            [
-                table.select("master_id", pl.col(key), pl.lit(i).alias("field"), pl.col(f"emailaddress{i}").alias("text"))
-                for i in (1, 2, 3)
-            ]
-        )
-        ordered = fields.with_columns(canonical(pl.col("text")).alias("address")).sort(
-            "master_id", pl.col(key) != pl.col("master_id"), key, "field"
-        )
-        present = table.select(pl.col(key).alias("master_id"))
+        table = merging.filter(pl.col("record_type") == name)
+        present = table.select(pl.col("id").alias("master_id")).unique()
+        ordered = table.sort("master_id", pl.col("id") != pl.col("master_id"), "id", "field")
         ordered = ordered.join(present, on="master_id", how="semi", maintain_order="left")
         numbered = ordered.select(pl.col("master_id").alias("record_id"), "address", pl.int_range(pl.len()).alias("position"))
         parts.append(_numbered(numbered, name))
     return pl.concat(parts)
 
 
-def _numbered(addresses: pl.DataFrame, record_type: str) -> pl.DataFrame:
+def _numbered(addresses: pl.LazyFrame, record_type: str) -> pl.LazyFrame:
     first = addresses.filter(pl.col("address").is_not_null()).group_by("record_id", "address").agg(pl.col("position").min())
     return first.sort("record_id", "position", "address").select(
         pl.lit(record_type).alias("record_type"),
@@ -133,10 +143,10 @@ def _numbered(addresses: pl.DataFrame, record_type: str) -> pl.DataFrame:
     )
 
 
-def first_addresses(tables: dict[str, pl.DataFrame], records: pl.DataFrame) -> pl.DataFrame:
+def first_addresses(tables: dict[str, pl.LazyFrame], own: pl.LazyFrame, records: pl.LazyFrame) -> pl.LazyFrame:
     """The address that stands for a party without one (N3): party_type, party_id, address; merged ids at their masters."""
-    users = tables["systemuser"].select("systemuserid", canonical(pl.col("internalemailaddress")).alias("address"))
-    parts = [users.select(pl.lit("systemuser").alias("party_type"), pl.col("systemuserid").alias("party_id"), "address")]
+    internal = own.filter(pl.col("position") == 0)
+    parts = [internal.select(pl.lit("systemuser").alias("party_type"), pl.col("systemuserid").alias("party_id"), "address")]
     for name in MERGING:
         key = TABLES[name].key
         first = records.filter((pl.col("record_type") == name) & (pl.col("position") == 0)).select(
@@ -151,43 +161,46 @@ def first_addresses(tables: dict[str, pl.DataFrame], records: pl.DataFrame) -> p
     return pl.concat(parts).filter(pl.col("address").is_not_null())
 
 
-def mailbox_owners(tables: dict[str, pl.DataFrame], users: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The owners of mailboxes: all their addresses (user_id, address), and the one that stands for them (user_id, address; N41)."""
-    graph = graph_addresses(users)
-    linked = linked_users(tables["systemuser"], users, graph)
-    own = user_addresses(tables["systemuser"], users).join(linked, left_on="record_id", right_on="systemuserid")
-    every = pl.concat([graph.select("user_id", "address"), own.select("user_id", "address")]).unique()
-    chosen = users.select("user_id", pl.coalesce(canonical(pl.col("mail")), canonical(pl.col("upn"))).alias("address"))
-    return every.sort("user_id", "address"), chosen.filter(pl.col("address").is_not_null())
+def mailbox_addresses(graph: pl.LazyFrame, of_users: pl.LazyFrame, linked: pl.LazyFrame) -> pl.LazyFrame:
+    """All addresses of the owners of mailboxes: user_id, address."""
+    own = of_users.join(linked, left_on="record_id", right_on="systemuserid")
+    return pl.concat([graph.select("user_id", "address"), own.select("user_id", "address")]).unique().sort("user_id", "address")
 
 
-def internal_domains(given: list[str] | None, systemusers: pl.DataFrame, users: pl.DataFrame) -> list[str]:
-    """The team's mail domains, sorted: those given, else those of the users' addresses less free-mail domains (N6)."""
+def mailbox_address(graph: pl.LazyFrame) -> pl.LazyFrame:
+    """The one address that stands for the owner of a mailbox, the mail before the UPN (N41): user_id, address."""
+    chosen = graph.filter(pl.col("kind").is_in(["mail", "upn"])).sort("user_id", "position", maintain_order=True)
+    return chosen.unique("user_id", keep="first", maintain_order=True).select("user_id", "address")
+
+
+def internal_domains(given: list[str] | None, found: list[str]) -> list[str]:
+    """The team's mail domains, sorted: those given, else those `found` in its addresses less free-mail domains (N6)."""
     if given is not None:
         return sorted({canonical_domain(domain.strip().removeprefix("@")) for domain in given} - {""})
+    return sorted(set(found) - free_mail_domains() - {""})
+
+
+def team_domains(systemusers: pl.LazyFrame, own: pl.LazyFrame, users: pl.LazyFrame, graph: pl.LazyFrame) -> pl.LazyFrame:
+    """The domains of the users' addresses: domain."""
     people = systemusers.filter(pl.col("accessmode").is_null() | pl.col("accessmode").is_in([0, 1, 2]))
-    texts = people.select(canonical(pl.col("internalemailaddress")).alias("address"))
-    members = users.filter(pl.col("is_member") & ~pl.col("is_guest"))
-    graph = graph_addresses(members).filter(pl.col("kind").is_in(["mail", "proxy"])).select("address")
-    found = pl.concat([texts, graph]).select(domain_of(pl.col("address")).alias("domain")).drop_nulls().get_column("domain")
-    return sorted(set(found.to_list()) - free_mail_domains() - {""})
+    texts = own.filter(pl.col("position") == 0).join(people, on="systemuserid", how="semi").select("address")
+    listed = team(users, graph).filter(pl.col("kind").is_in(["mail", "proxy"])).select("address")
+    return pl.concat([texts, listed]).select(domain_of(pl.col("address")).alias("domain")).drop_nulls().unique()
 
 
-def person_addresses(
-    addresses: pl.DataFrame, records: pl.DataFrame, tables: dict[str, pl.DataFrame], users: pl.DataFrame, domains: list[str]
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Side and person of every address (N2, N5, N8, N9), and the findings on those that several records claim.
+def person_addresses(addresses: pl.LazyFrame, ranked: pl.LazyFrame, team: pl.LazyFrame, domains: list[str]) -> pl.LazyFrame:
+    """Side and person of every address, sorted by address (N2, N5, N8, N9).
 
-    `addresses`: those of the participants. Both results are sorted by address.
+    `addresses`: those of the participants; `ranked`, `team`: see there; `domains`: the internal ones.
     """
-    ranked = _ranked(records, tables)
     chosen = ranked.unique(["address", "record_type"], keep="first", maintain_order=True)
-    wide = pl.concat([records.select("address"), addresses.select("address").drop_nulls(), _team_addresses(users)]).unique()
+    ours = team.select("address").unique()
+    wide = pl.concat([ranked.select("address"), addresses.select("address").drop_nulls(), ours]).unique()
     for kind, column in (("systemuser", "user_id"), ("contact", "contact_id"), ("lead", "lead_id"), ("account", "account_id")):
         one = chosen.filter(pl.col("record_type") == kind).select("address", pl.col("record_id").alias(column))
         wide = wide.join(one, on="address", how="left")
-    team = _team_addresses(users).unique().with_columns(pl.lit(True).alias("is_graph"))
-    wide = wide.join(team, on="address", how="left").with_columns(domain_of(pl.col("address")).alias("domain"))
+    ours = ours.with_columns(pl.lit(True).alias("is_graph"))
+    wide = wide.join(ours, on="address", how="left").with_columns(domain_of(pl.col("address")).alias("domain"))
     is_dn = pl.col("address").str.starts_with("/o=")
     rule = (
         pl.when(pl.col("user_id").is_not_null()).then(pl.lit("user_address"))
@@ -200,7 +213,7 @@ def person_addresses(
         .otherwise(pl.lit("unknown"))
     )  # fmt: skip
     decided = wide.with_columns(rule.alias("rule"))
-    result = decided.select(
+    return decided.select(
         "address",
         "domain",
         pl.when(pl.col("rule").is_in(["user_address", "graph_user", "unresolved_dn", "internal_domain"]))
@@ -214,15 +227,14 @@ def person_addresses(
         ],
         "rule",
     ).sort("address")
-    return result, _findings(ranked, result)
 
 
-def _team_addresses(users: pl.DataFrame) -> pl.DataFrame:
-    """Addresses of Graph users that are no guests (N5)."""
-    return graph_addresses(users.filter(pl.col("is_member") & ~pl.col("is_guest"))).select("address")
+def team(users: pl.LazyFrame, graph: pl.LazyFrame) -> pl.LazyFrame:
+    """Addresses of Graph users that are no guests (N5), as those of `graph_addresses`."""
+    return graph.join(users.filter(pl.col("is_member") & ~pl.col("is_guest")), on="user_id", how="semi")
 
 
-def _ranked(records: pl.DataFrame, tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
+def ranked(records: pl.LazyFrame, tables: dict[str, pl.LazyFrame]) -> pl.LazyFrame:
     """Addresses with the records that have them, the one to choose first: active, latest modified, smallest id (N9)."""
     facts = [
         tables["systemuser"].select(
@@ -253,11 +265,15 @@ def _ranked(records: pl.DataFrame, tables: dict[str, pl.DataFrame]) -> pl.DataFr
     )
 
 
-def _findings(ranked: pl.DataFrame, decided: pl.DataFrame) -> pl.DataFrame:
+def findings(ranked: pl.LazyFrame, decided: pl.LazyFrame) -> pl.LazyFrame:
+    """Addresses that several records of the type that decided claim (N9): kind, address, chosen_id, candidate_count.
+
+    `decided`: the rows of `person_addresses`.
+    """
     counted = ranked.group_by("address", "record_type").agg(
         pl.col("record_id").first().alias("chosen_id"), pl.col("record_id").n_unique().cast(pl.Int64).alias("candidate_count")
     )
-    rules = pl.DataFrame(
+    rules = pl.LazyFrame(
         {
             "record_type": ["systemuser", "contact", "lead", "account"],
             "rule": ["user_address", "contact_address", "lead_address", "account_address"],
@@ -272,16 +288,10 @@ def _findings(ranked: pl.DataFrame, decided: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def account_domains(accounts: pl.DataFrame, records: pl.DataFrame, domains: list[str]) -> pl.DataFrame:
+def account_domains(accounts: pl.LazyFrame, records: pl.LazyFrame, domains: list[str]) -> pl.LazyFrame:
     """Domains that stand for an account (L9): account_id, domain; internal, free-mail and shared-host domains are left out."""
     own = accounts.filter(pl.col("accountid") == pl.col("master_id"))
-    sites = pl.DataFrame(
-        {
-            "account_id": own.get_column("accountid"),
-            "domain": [website_domain(url) for url in own.get_column("websiteurl").to_list()],
-        },
-        schema={"account_id": pl.String, "domain": pl.String},
-    )
+    sites = own.select(pl.col("accountid").alias("account_id"), _website_domains(pl.col("websiteurl")).alias("domain"))
     mail = records.filter(pl.col("record_type") == "account").select(
         pl.col("record_id").alias("account_id"), domain_of(pl.col("address")).alias("domain")
     )
@@ -295,3 +305,7 @@ def account_domains(accounts: pl.DataFrame, records: pl.DataFrame, domains: list
         .unique()
         .sort("account_id", "domain")
     )  # fmt: skip
+
+
+def _website_domains(urls: pl.Expr) -> pl.Expr:
+    return urls.map_batches(lambda texts: pl.Series([website_domain(url) for url in texts.to_list()], dtype=pl.String), pl.String)

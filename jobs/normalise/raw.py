@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from jobs.extract.compact import merged_from
+from jobs.extract.compact import Piece, merged_from
 from jobs.extract.files import COLUMNS, log_files, raw_root
 from jobs.normalise.calendars import NewEvents
 from jobs.normalise.mail_update import NewMail
@@ -21,7 +21,7 @@ PART = {"file": pl.String, "first": pl.Int64, "length": pl.Int64}
 HELD = {**STREAMS, **PART, "is_new": pl.Boolean}
 """STREAMS by parts of files, and whether the run before did not read them."""
 
-BATCH_ROWS = 60_000
+BATCH_ROWS = 40_000
 FEW_BYTES = 16 << 20
 
 Progress = Callable[..., None]
@@ -89,7 +89,7 @@ def _parts(root: Path, files: dict[str, int], known: dict[str, int]) -> tuple[di
     for file in fresh:
         folder, first = file.rpartition("/")[0], 0
         merged: list[tuple[str | None, Part]] = []
-        for piece in merged_from(root / file):
+        for piece in _known_pieces(merged_from(root / file), folder, known):
             name = f"{folder}/{piece.name}"
             merged.append((name if known.get(name) == piece.size else None, (file, first, piece.rows)))
             first += piece.rows
@@ -101,6 +101,15 @@ def _parts(root: Path, files: dict[str, int], known: dict[str, int]) -> tuple[di
             old |= {name: part for name, part in merged if name}
             new += [part for name, part in merged if not name]
     return old, new
+
+
+def _known_pieces(pieces: list[Piece], folder: str, known: dict[str, int]) -> Iterator[Piece]:
+    """The same rows in pieces that are known, as far as there are such."""
+    for piece in pieces:
+        if known.get(f"{folder}/{piece.name}") == piece.size or not piece.pieces:
+            yield piece
+        else:
+            yield from _known_pieces(piece.pieces, folder, known)
 
 
 def streams_of(held: pl.DataFrame) -> pl.DataFrame:
@@ -126,7 +135,9 @@ def _scanned(root: Path, parts: pl.DataFrame) -> Iterator[pl.LazyFrame]:
     whole = parts.filter(pl.col("length").is_null()).get_column("file").unique().sort()
     cut = parts.filter(pl.col("length").is_not_null()).select(PART.keys()).unique().sort(pl.all())
     if not whole.is_empty():
-        rows = pl.scan_parquet([root / name for name in whole], hive_partitioning=False, include_file_paths="file")
+        # Asking the files for their columns costs as much as reading many of them.
+        paths = [root / name for name in whole]
+        rows = pl.scan_parquet(paths, schema=COLUMNS, hive_partitioning=False, include_file_paths="file")
         yield rows.with_columns(pl.lit(0, pl.Int64).alias("first"), pl.lit(None, pl.Int64).alias("length"))
     for file, first, length in cut.iter_rows():
         rows = pl.scan_parquet(root / file, hive_partitioning=False, include_file_paths="file").slice(first, length)
@@ -139,8 +150,9 @@ def read_raw(log: Log, progress: Progress = lambda *_: None) -> Raw:
     user = pl.col("stream").str.split("/").list.get(1, null_on_oob=True).str.to_lowercase()
     graph = log.held.filter(pl.col("source") == "graph").with_columns(family.alias("family"), user.alias("user"))
 
-    def rows_of(kind: str) -> pl.DataFrame:
-        return _read(log, graph.filter(pl.col("family") == kind))
+    def whole(kind: str, only_new: bool) -> pl.DataFrame:
+        every = graph.filter(pl.col("family") == kind)
+        return _read(log, every if not only_new or every.get_column("is_new").any() else every.clear())
 
     def older(kind: str, users: list[str]) -> pl.DataFrame:
         return _read(log, graph.filter(~pl.col("is_new"), pl.col("family") == kind, pl.col("user").is_in(users)))
@@ -164,7 +176,14 @@ def read_raw(log: Log, progress: Progress = lambda *_: None) -> Raw:
         rows = _read(log, every.filter("is_new") if only_new else every)
         return NewEvents(rows, lambda users: older("calendarView", users))
 
-    return Raw(dataverse, rows_of("users"), rows_of("mailFolders"), calendars, mail, has_graph=not graph.is_empty())
+    return Raw(
+        dataverse,
+        lambda only_new: whole("users", only_new),
+        lambda only_new: whole("mailFolders", only_new),
+        calendars,
+        mail,
+        has_graph=not graph.is_empty(),
+    )
 
 
 def _read(log: Log, held: pl.DataFrame) -> pl.DataFrame:

@@ -9,6 +9,9 @@ from jobs.normalise.shelf import Shelf
 Frames = dict[str, pl.DataFrame]
 """Tables by name; here `copy` (with copy, same_id, same_content), and others that belong to it by the column `copy`."""
 
+WAITING_BYTES = 128 << 20
+"""Rows that wait in memory until there are enough of every shard for one file each."""
+
 
 class Shards:
     """Rows about copies, cut by message id; the last shard holds copies without one. A single shard holds everything."""
@@ -16,12 +19,22 @@ class Shards:
     def __init__(self, count: int, shelf: Shelf, schemas: dict[str, dict[str, pl.DataType]]) -> None:
         self._count, self._shelf, self._schemas = count, shelf, schemas
         self._pieces: dict[tuple[int, str], list[pl.LazyFrame]] = {}
+        self._waiting: dict[tuple[int, str], list[pl.DataFrame]] = {}
+        self._waiting_bytes = 0
 
     def add(self, frames: Frames) -> None:
         """Add rows; `copy` numbers those of one call without a gap, in order."""
         for shard, part in [(0, frames)] if self._count == 1 else self._cut(frames):
             for name, frame in part.items():
-                self._pieces.setdefault((shard, name), []).append(self._shelf.put(frame))
+                self._waiting.setdefault((shard, name), []).append(frame)
+                self._waiting_bytes += int(frame.estimated_size())
+        if self._waiting_bytes > WAITING_BYTES:
+            self._put_away()
+
+    def _put_away(self) -> None:
+        for key, frames in self._waiting.items():
+            self._pieces.setdefault(key, []).append(self._shelf.put(pl.concat(frames)))
+        self._waiting, self._waiting_bytes = {}, 0
 
     def _cut(self, frames: Frames) -> Iterator[tuple[int, Frames]]:
         copy = frames["copy"]
@@ -34,6 +47,7 @@ class Shards:
 
     def everything(self) -> Frames:
         """All rows."""
+        self._put_away()
         parts = [self._take(shard) for shard in range(self._count + 1)]
         return {name: pl.concat([part[name] for part in parts]) for name in self._schemas}
 
@@ -42,6 +56,7 @@ class Shards:
 
         A copy without message id is one email with others of the same sender and subject (N17), so these come together, as the last.
         """
+        self._put_away()
         if self._count == 1:
             yield self._take(0)
             return

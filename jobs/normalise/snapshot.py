@@ -26,6 +26,8 @@ from jobs.errors import RapportError
 from jobs.normalise import calendars, crm, mail_update, monthly, other_update
 from jobs.normalise.monthly import OUTPUTS, Months, Partitions
 from jobs.normalise.quarantine import CONSERVATION, QUARANTINED
+from jobs.normalise.seen import Seen
+from jobs.normalise.shelf import Finished, write_parquet
 from jobs.normalise.side_by_side import side_by_side
 from jobs.normalise.tables import Kept, KeptRecords, Normalised
 from jobs.privacy import opt_out
@@ -103,7 +105,7 @@ class Lake:
         mail = mail_update.Kept(
             self._partitions("mail", state["months"]["mail"]),
             state["next_copy"]["mail"],
-            side["seen"].to_series(),
+            Seen(side["seen"].to_series(), side["seen_later"].to_series()),
             side["folders"],
             side["owners"],
             side["owner_address"],
@@ -121,6 +123,7 @@ class Lake:
             calendars=calendars.Kept(side["event"], side["event_passed"], side["event_quarantined"]),
             mail=mail,
             others=other_update.Kept(self._partitions("others", state["months"]["others"]), state["next_copy"]["others"]),
+            users=side["users"],
             control=side["control"],
             streams=side["streams"],
         )
@@ -202,13 +205,11 @@ class Lake:
 
         def written(month: str) -> dict[str, str]:
             frames = changed[month]
-            if "copy" in frames and frames["copy"].select(pl.len()).collect().item() == 0:
+            if "copy" in frames and frames["copy"].rows.select(pl.len()).collect().item() == 0:
                 return {}
             files = {
-                name: self._content(
-                    f"{name}/month={month}" if name in OUTPUTS else f"state/{kind}/{name}/month={month}", frame.collect()
-                )
-                for name, frame in frames.items()
+                name: self._finished(f"{name}/month={month}" if name in OUTPUTS else f"state/{kind}/{name}/month={month}", table)
+                for name, table in frames.items()
             }
             return {**months.get(month, {}), **files}
 
@@ -233,7 +234,8 @@ class Lake:
         place = ["stream", "round", "page", "row"]
         side = {
             "streams": streams.sort("file", "source", "stream"),
-            "seen": mail.seen.to_frame("place"),
+            "seen": mail.seen.most.to_frame("place"),
+            "seen_later": mail.seen.later.to_frame("place"),
             "folders": known.folders,
             "owners": known.owners,
             "owner_address": known.owner_address,
@@ -245,12 +247,14 @@ class Lake:
             "event_quarantined": result.calendars.quarantined.sort(place),
             "crm_passed": result.crm_passed,
             "crm_quarantined": result.crm_quarantined.sort(place),
+            "users": result.users,
             "control": result.control.sort(place),
         }
-        written = {name: self._content(f"state/{name}", frame) for name, frame in side.items()}
+        same = {"seen": before["side"]["seen"]} if before and mail.seen.is_same else {}
+        written = {name: same.get(name) or self._content(f"state/{name}", frame) for name, frame in side.items()}
         for name, frame in result.crm.records.items():
-            same = f"crm_{name}" in result.unchanged and before
-            path = before["side"][f"record/{name}"] if same else self._content(f"state/record/{name}", frame)
+            is_same = f"crm_{name}" in result.unchanged and before
+            path = before["side"][f"record/{name}"] if is_same else self._content(f"state/record/{name}", frame)
             written[f"record/{name}"] = path
         state = {
             **asdict(based_on),
@@ -265,8 +269,21 @@ class Lake:
             _write_file(self.root / path, content)
         return path
 
+    def _finished(self, folder: str, table: Finished) -> str:
+        if table.file is None:
+            return self._content(folder, table.rows.collect())
+        with table.file.open("rb") as file:
+            path = f"{folder}/{hashlib.file_digest(file, 'sha256').hexdigest()[:24]}.parquet"
+            if not (self.root / path).exists():
+                os.fsync(file.fileno())
+                (self.root / path).parent.mkdir(parents=True, exist_ok=True)
+                table.file.replace(self.root / path)
+        return path
+
     def _content(self, folder: str, frame: pl.DataFrame) -> str:
-        content = _bytes(frame)
+        buffer = io.BytesIO()
+        write_parquet(frame, buffer)
+        content = buffer.getvalue()
         path = f"{folder}/{hashlib.sha256(content).hexdigest()[:24]}.parquet"
         if not (self.root / path).exists():
             _write_file(self.root / path, content)
@@ -322,12 +339,6 @@ def _paths(listed: Any) -> set[str]:
     if isinstance(listed, dict | list):
         return {path for part in (listed.values() if isinstance(listed, dict) else listed) for path in _paths(part)}
     return {listed} if isinstance(listed, str) and listed.endswith(".parquet") else set()
-
-
-def _bytes(frame: pl.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    frame.rechunk().write_parquet(buffer, compression="zstd", compression_level=1, statistics=True)
-    return buffer.getvalue()
 
 
 def _write_file(path: Path, content: bytes) -> None:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from jobs.normalise import activities, calendars, crm, folders, mail_update, monthly, other_update, people, quarantine, replay
+from jobs.normalise import calendars, crm, folders, mail_update, monthly, other_update, people, quarantine, replay
 from jobs.normalise.calendars import Calendars, NewEvents
+from jobs.normalise.identity import Identity, identified
 from jobs.normalise.mail_update import MailRules, NewMail, People
 from jobs.normalise.monthly import Partitions
 from jobs.normalise.shelf import Shelf
@@ -31,11 +32,12 @@ class Rules:
 
 @dataclass(frozen=True)
 class Raw:
-    """Rows of the raw log: users and folders whole; the others as functions that give the rows since the run before, or (False) all."""
+    """Rows of the raw log as functions that give those since the run before, or (False) all; of users and folders they give all, or
+    (True) none when there is none since."""
 
     dataverse: Callable[[bool], pl.DataFrame]
-    users: pl.DataFrame
-    folders: pl.DataFrame
+    users: Callable[[bool], pl.DataFrame]
+    folders: Callable[[bool], pl.DataFrame]
     calendars: Callable[[bool], NewEvents]
     mail: Callable[[bool], NewMail]
     has_graph: bool
@@ -52,13 +54,15 @@ class KeptRecords:
 
 @dataclass(frozen=True)
 class Kept:
-    """What the run before kept: the state of each family, that of Dataverse unless its rows are not what they were, and the page and
-    reject rows that still tell something; `streams` says what the raw files hold that it read."""
+    """What the run before kept: the state of each family, that of Dataverse unless its rows are not what they were, the Graph users
+    (`people.graph_users`), and the page and reject rows that still tell something; `streams` says what the raw files hold that it
+    read."""
 
     crm: KeptRecords | None
     calendars: calendars.Kept
     mail: mail_update.Kept
     others: other_update.Kept
+    users: pl.DataFrame
     control: pl.DataFrame
     streams: pl.DataFrame
 
@@ -78,6 +82,7 @@ class Normalised:
     crm_passed: pl.DataFrame
     crm_quarantined: pl.DataFrame
     calendars: Calendars
+    users: pl.DataFrame
     control: pl.DataFrame
     people: People
     conservation: pl.DataFrame
@@ -95,47 +100,48 @@ def normalised(raw: Raw, rules: Rules, kept: Kept | None = None, shelf: Shelf | 
     read_before = records_before.records if records_before else None
     read = crm.read_tables(dataverse, read_before, {"opportunity": rules.extra_columns}, _flags(rules))
     crm_tables = read.tables
-    users = people.graph_users(raw.users)
-    records = people.record_addresses(crm_tables, users)
-    first = people.first_addresses(crm_tables, records)
-    owners, owner_address = people.mailbox_owners(crm_tables, users)
-    opt_out = _everyone_out(rules, crm_tables, users, records, owners)
-    party = activities.parties(crm_tables["activityparty"], first)
-    party = activities.with_named_senders(party, crm_tables["email"], first)
-    known = People(folders.folder_facts(raw.folders), owners, owner_address, party, crm_tables["email"], opt_out)
+    crm_rows = {name: table.lazy() for name, table in crm_tables.items()}
+    user_rows, folder_rows = raw.users(kept is not None), raw.folders(kept is not None)
+    users = kept.users if kept is not None and user_rows.is_empty() else people.graph_users(user_rows)
+    folder_facts = kept.mail.folders if kept is not None and folder_rows.is_empty() else folders.folder_facts(folder_rows)
+    known = identified(crm_rows, users)
+    opt_out = _everyone_out(rules, crm_tables, known)
+    owners = (known.owners, known.owner_address)
+    of_mail = People(folder_facts, *owners, known.party, crm_tables["email"], opt_out)
 
     # Activities that somebody's opting out took away, or brought back, are in no row that is new.
     before = kept if kept is not None and kept.mail.opt_out == opt_out else None
     mail_before = before.mail if before is not None else None
     mail_rules = MailRules(rules.hash_key, rules.copy_tolerance_seconds, rules.drop_deleted_mail, rules.collect_subjects)
-    mails = mail_update.update(raw.mail(mail_before is not None), mail_before, known, mail_rules, shelf)
+    mails = mail_update.update(raw.mail(mail_before is not None), mail_before, of_mail, mail_rules, shelf)
     new_events = raw.calendars(before is not None)
     events = calendars.update(new_events, before.calendars if before else None, sorted(opt_out.ids))
-    moved = mail_update.changed_users(before.mail, known) if before else []
-    facts = other_update.Facts(crm_tables, first)
+    moved = mail_update.changed_users(before.mail, of_mail) if before else []
+    facts = other_update.Facts(crm_tables, known.first)
     others_before = before.others if before else None
-    others = other_update.update(events, facts, known, others_before, moved, rules.collect_subjects, shelf)
+    others = other_update.update(events, facts, of_mail, others_before, moved, rules.collect_subjects, shelf)
 
     outcomes = pl.concat([mails.outcomes, others.outcomes]).filter(pl.col("outcome") != "kept")
     crm_passed = quarantine.summed([read.passed, *([records_before.passed] if records_before else [])])
     bad = _unreadable_records(dataverse, outcomes, records_before)
-    control = [dataverse, new_events.rows]
+    control = [dataverse, new_events.rows, user_rows, folder_rows]
     if kept is not None:
         control.append(kept.control if records_before else kept.control.filter(pl.col("source") != "dataverse"))
     control_rows = replay.control(pl.concat([frame.filter(pl.col("op").is_in(["page", "reject"])) for frame in control]))
     quarantined = [
         *[frame.drop("user_id") for frame in (mails.quarantined, events.quarantined, bad)],
-        *[quarantine.of_rejects(rows) for rows in (raw.users, raw.folders, control_rows, mails.control)],
+        *[quarantine.of_rejects(rows) for rows in (control_rows, mails.control)],
     ]
     mail_kept = mail_before.partitions if mail_before else None
     others_kept = others_before.partitions if others_before else None
-    domains = people.internal_domains(rules.internal_domains, crm_tables["systemuser"], users)
+    domains = people.internal_domains(rules.internal_domains, known.domains)
     addresses = [monthly.addresses(part, update.months) for part, update in ((mail_kept, mails), (others_kept, others))]
-    person, finding = people.person_addresses(pl.concat(addresses), records, crm_tables, users, domains)
+    person, finding = _persons(pl.concat(addresses), known, crm_rows, domains)
+    records = known.records
     whole = {
         "person_address": person,
         "record_address": records.select(RECORD_ADDRESS.keys()).sort("record_type", "record_id", "position"),
-        "account_domain": people.account_domains(crm_tables["account"], records, domains),
+        "account_domain": people.account_domains(crm_rows["account"], records.lazy(), domains).collect(),
         "internal_domain": pl.DataFrame({"domain": domains}, schema={"domain": pl.String}),
         "finding": finding,
         "quarantine": pl.concat(quarantined).sort("source", "stream", "round", "page", "row"),
@@ -152,8 +158,9 @@ def normalised(raw: Raw, rules: Rules, kept: Kept | None = None, shelf: Shelf | 
         crm_passed,
         bad,
         events,
+        users,
         control_rows,
-        known,
+        of_mail,
         quarantine.summed(
             [
                 mails.conservation.filter(pl.col("outcome") != "kept"),
@@ -180,9 +187,17 @@ def _flags(rules: Rules) -> dict[str, list[str]]:
     }
 
 
-def _everyone_out(
-    rules: Rules, crm_tables: dict[str, pl.DataFrame], users: pl.DataFrame, records: pl.DataFrame, owners: pl.DataFrame
-) -> OptOut:
+def _persons(
+    addresses: pl.DataFrame, known: Identity, tables: dict[str, pl.LazyFrame], domains: list[str]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Side and person of every address, and the findings on those that several records claim (`people`)."""
+    ranked = people.ranked(known.records.lazy(), tables).collect().lazy()
+    team = people.team(known.users.lazy(), known.graph.lazy())
+    person = people.person_addresses(addresses.lazy(), ranked, team, domains).collect()
+    return person, people.findings(ranked, person.lazy()).collect()
+
+
+def _everyone_out(rules: Rules, crm_tables: dict[str, pl.DataFrame], known: Identity) -> OptOut:
     flagged = set(rules.opt_out.ids)
     for name in _flags(rules):
         flagged |= set(crm_tables[name].filter("raw_is_flagged").get_column(crm.TABLES[name].key).to_list())
@@ -190,8 +205,7 @@ def _everyone_out(
     merged = pl.concat(
         [crm_tables[name].select(pl.col(crm.TABLES[name].key).alias("record_id"), "master_id") for name in crm.MERGING]
     )
-    linked = people.linked_users(crm_tables["systemuser"], users, people.graph_addresses(users))
-    return with_people(opt_out, records, merged, owners, linked)
+    return with_people(opt_out, known.records, merged, known.owners, known.linked)
 
 
 def _unreadable_records(rows: pl.DataFrame, outcomes: pl.DataFrame, kept: KeptRecords | None) -> pl.DataFrame:

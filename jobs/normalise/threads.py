@@ -2,10 +2,13 @@
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 THREAD = {"activity_id": pl.String, "thread_id": pl.String}
+ID_LENGTH = 32
+ROWS_AT_A_TIME = 4_000_000
 
 
 def nodes(copies: pl.DataFrame, links: pl.DataFrame) -> pl.DataFrame:
@@ -20,23 +23,31 @@ def nodes(copies: pl.DataFrame, links: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([ids, conversations]).unique()
 
 
-def thread_ids(ids: pl.Series, tied: pl.DataFrame) -> pl.Series:
-    """For each email (`ids`: its activity_id, each once) the smallest activity_id of the emails connected with it.
+def heads(order: np.ndarray, tied: list[pl.DataFrame]) -> np.ndarray:
+    """For each email the smallest one of those connected with it, as numbers of emails.
 
-    `tied`: email (place in `ids`), node.
+    `order`: the numbers of all emails, the smallest email first; `tied`: email (number), node.
     """
+    parts = 1 + sum(map(len, tied)) // ROWS_AT_A_TIME
+    edges = pl.concat(
+        [_edges(pl.concat([rows.filter(pl.col("node") % parts == part) for rows in tied])) for part in range(parts)]
+    )
+    pairs = (edges.get_column("left").to_numpy(), edges.get_column("right").to_numpy())
+    graph = coo_array((np.ones(edges.height, dtype=np.bool_), pairs), shape=(len(order), len(order)))
+    _, label = connected_components(graph, directed=False)
+    smallest = np.empty(len(order), dtype=np.uint32)
+    # The last one written to a label is the smallest.
+    smallest[label[order[::-1]]] = order[::-1]
+    return smallest[label]
+
+
+def _edges(tied: pl.DataFrame) -> pl.DataFrame:
+    """Emails that share a node (email, node), in pairs that connect them all: left, right."""
     ordered = tied.sort("node")
     email, node = ordered.get_column("email").to_numpy(), ordered.get_column("node").to_numpy()
-    # Emails that share a node follow each other here, and a chain connects them.
+    # They follow each other here, and a chain connects them; most emails of a thread share more than one node.
     is_chained = (node[1:] == node[:-1]) & (email[1:] != email[:-1])
-    left, right = email[:-1][is_chained], email[1:][is_chained]
-    graph = coo_array((np.ones(len(left), dtype=np.int8), (left, right)), shape=(len(ids), len(ids)))
-    _, label = connected_components(graph, directed=False)
-    falling = ids.arg_sort(descending=True).to_numpy()
-    smallest = np.empty(len(ids), dtype=np.uint32)
-    # The last one written to a label is the smallest.
-    smallest[label[falling]] = falling
-    return ids.gather(smallest[label]).alias("thread_id")
+    return pl.DataFrame({"left": email[:-1][is_chained], "right": email[1:][is_chained]}).unique()
 
 
 def threads(activity_ids: pl.Series, tied: pl.DataFrame) -> pl.DataFrame:
@@ -44,5 +55,19 @@ def threads(activity_ids: pl.Series, tied: pl.DataFrame) -> pl.DataFrame:
 
     `tied`: activity_id, node.
     """
-    emails = activity_ids.unique().to_frame("activity_id").with_row_index("email")
-    return emails.select("activity_id", thread_ids(emails.get_column("activity_id"), tied.join(emails, on="activity_id")))
+    ids = activity_ids.unique()
+    emails = ids.to_frame("activity_id").with_row_index("email")
+    found = heads(ids.arg_sort().to_numpy(), [tied.join(emails, on="activity_id").select("email", "node")])
+    return emails.select("activity_id", ids.gather(found).alias("thread_id"))
+
+
+def numbers_of(ids: pl.Series) -> np.ndarray:
+    """Activity ids as two numbers each, which are in the order of the ids and a third of their size."""
+    return np.frombuffer(bytes.fromhex("".join(ids.to_list())), dtype=">u8").astype(np.uint64).reshape(-1, 2)
+
+
+def ids_of(numbers: np.ndarray) -> pl.Series:
+    """The activity ids that some numbers (`numbers_of`) stand for."""
+    texts = pa.py_buffer(numbers.astype(">u8").tobytes().hex().encode())
+    ends = pa.py_buffer(np.arange(0, len(numbers) * ID_LENGTH + 1, ID_LENGTH, dtype=np.int64))
+    return pl.Series(pl.from_arrow(pa.LargeStringArray.from_buffers(len(numbers), ends, texts)))

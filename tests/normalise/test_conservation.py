@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from jobs.normalise import mail_update, meetings, other_update, raw
+from jobs.normalise.shelf import Finished
 from tests.normalise.home import land, manifest_of, run, stage
 from tests.normalise.world import World
 
@@ -94,10 +95,13 @@ def lose_row(read: Callable[..., pl.DataFrame]) -> Callable[..., pl.DataFrame]:
 def twice(update: Callable[..., Any]) -> Callable[..., Any]:
     """`update` of the other activities that tells a task twice."""
 
+    def task_in(copies: pl.LazyFrame) -> pl.LazyFrame:
+        return copies.filter(pl.col("stream") == "tasks").head(1)
+
     def telling(*given: Any) -> Any:
         found = update(*given)
         months = {
-            month: {**tables, "copy": pl.concat([tables["copy"], tables["copy"].filter(pl.col("stream") == "tasks").head(1)])}
+            month: {**tables, "copy": Finished(pl.concat([tables["copy"].rows, task_in(tables["copy"].rows)]))}
             for month, tables in found.months.items()
         }
         return type(found)(**{**vars(found), "months": months})
@@ -125,7 +129,7 @@ def test_a_copy_that_is_lost_on_a_later_day_is_seen(tmp_path: Path, monkeypatch:
     world = first_day()
     run(world, tmp_path)
     next_day(world)
-    monkeypatch.setattr(mail_update, "_members", lambda fresh, old, replaced: old.head(0))
+    monkeypatch.setattr(mail_update, "_members", lambda fresh, replaced, *rest: replaced.head(0))
     world.mail("bo", "inbox", "again", CLEO, [UNA], message_id="<m0@mid.example>")
     assert unbalanced(run(world, tmp_path)["conservation"]) == {"messages"}
 

@@ -62,16 +62,13 @@ def test_maintenance_between_rounds_changes_nothing(seed: int, tmp_path: Path, m
     world = random_world(seed, steps=160)
     grown = tmp_path / "grown"
     arrived = batches(world, seed, 8)
-    is_known = False
     for number, batch in enumerate(arrived, start=1):
         arrive(world, grown, batch, number)
         if chance.random() < 0.3:
             drop_replaced(grown, "maintenance", datetime(2027, 1, 1, tzinfo=UTC))
-        if is_known and chance.random() < 0.6:
+        if chance.random() < 0.6:
             compact.compact(grown, "maintenance")
-            is_known = False
         if chance.random() < 0.5 or number == len(arrived):
-            is_known = True
             whole = tmp_path / f"whole-{number}"
             shutil.copytree(grown / "lake" / "raw", whole / "lake" / "raw")
             stage(grown)
@@ -141,7 +138,7 @@ def test_what_compaction_moves_is_not_read_again(tmp_path: Path, monkeypatch: py
     known = files, raw.streams_of(every)
     for number, batch in enumerate(arrived[3:], start=4):
         arrive(world, tmp_path, batch, number)
-    compact.compact(tmp_path, "maintenance")
+        compact.compact(tmp_path, "maintenance")
     files, every, rewritten = held()
     new = every.filter("is_new")
     assert not rewritten and not new.filter(pl.col("length").is_not_null()).is_empty(), "files hold rows of both kinds"

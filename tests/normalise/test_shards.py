@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from jobs.normalise import mail_update
+from jobs.normalise import mail_update, monthly, shards, threads
 from jobs.normalise.monthly import OUTPUTS
 from jobs.normalise.shelf import Shelf, shelf_in
 from jobs.normalise.side_by_side import side_by_side
@@ -39,7 +39,7 @@ def many_mails() -> World:
 
 
 def published(result: Normalised) -> dict[str, dict[str, object]]:
-    return {month: {name: tables[name].collect() for name in OUTPUTS} for month, tables in result.mail.months.items()}
+    return {month: {name: tables[name].rows.collect() for name in OUTPUTS} for month, tables in result.mail.months.items()}
 
 
 @pytest.mark.parametrize("rows", [1, 7, 30])
@@ -50,10 +50,13 @@ def test_portions_on_disk_give_what_one_portion_in_memory_gives(
     expected = published(world.normalised())
     assert sum(len(tables["activity"]) for tables in expected.values()) == 48, "every copy without an id found its email"
     monkeypatch.setattr(mail_update, "SHARD_ROWS", rows)
+    monkeypatch.setattr(shards, "WAITING_BYTES", 1000)
+    for module, name in ((threads, "ROWS_AT_A_TIME"), (monthly, "MANY_ROWS")):
+        monkeypatch.setattr(module, name, rows)
     with shelf_in(tmp_path) as shelf:
         shelf.memory_bytes = 0
         found = published(normalised(world.raw(), Rules(), shelf=shelf))
-        assert any(tmp_path.rglob("*.arrow"))
+        assert any(tmp_path.rglob("*.piece"))
     assert not any(tmp_path.iterdir()), "nothing is left behind"
     assert list(found) == list(expected)
     for month, tables in expected.items():
@@ -63,7 +66,7 @@ def test_portions_on_disk_give_what_one_portion_in_memory_gives(
 
 def test_a_shelf_forgets_what_a_crash_left(tmp_path: Path) -> None:
     (tmp_path / "shelf-left").mkdir()
-    (tmp_path / "shelf-left" / "0.arrow").touch()
+    (tmp_path / "shelf-left" / "0.piece").touch()
     with shelf_in(tmp_path) as shelf:
         assert isinstance(shelf, Shelf)
         assert not (tmp_path / "shelf-left").exists()

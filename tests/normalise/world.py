@@ -219,8 +219,8 @@ class World:
         calendars = NewEvents(of("calendarView"), lambda users: frame.clear())
         return Raw(
             lambda only_new: dataverse,
-            of("users"),
-            of("mailFolders"),
+            lambda only_new: of("users"),
+            lambda only_new: of("mailFolders"),
             lambda only_new: calendars,
             lambda only_new: mail,
             has_graph=True,
@@ -233,7 +233,7 @@ class World:
         result = self.normalised(**rules)
         months = [*result.mail.months.values(), *result.others.months.values()]
         parts = {
-            name: pl.concat([pl.DataFrame(schema=schema), *(tables[name].collect() for tables in months if name in tables)])
+            name: pl.concat([pl.DataFrame(schema=schema), *(tables[name].rows.collect() for tables in months if name in tables)])
             for name, schema in OUTPUTS.items()
         }
         return Tables(result.whole | parts)
