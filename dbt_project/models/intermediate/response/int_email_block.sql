@@ -24,17 +24,19 @@ with email as (
 followed as (
     select
         email.*,
-        lag(side) over (
-            partition by record_type, record_id, thread_id order by occurred_at asc nulls last, side_order asc nulls last
-        ) as side_before,
-        {% for column in ['occurred_at', 'occurred_date'] -%}
         {% for side in ['us', 'them'] -%}
-        min(case when side = '{{ side }}' then {{ column }} end) over (
+        min(case when side = '{{ side }}' then occurred_at end) over (
             partition by record_type, record_id, thread_id order by occurred_at asc nulls last, side_order asc nulls last
             rows between 1 following and unbounded following
-        ) as {{ column }}_of_{{ side }}{{ ',' if not (loop.last and column == 'occurred_date') }}
+        ) as occurred_at_of_{{ side }},
+        min(case when side = '{{ side }}' then occurred_date end) over (
+            partition by record_type, record_id, thread_id order by occurred_at asc nulls last, side_order asc nulls last
+            rows between 1 following and unbounded following
+        ) as occurred_date_of_{{ side }},
         {% endfor -%}
-        {% endfor -%}
+        lag(side) over (
+            partition by record_type, record_id, thread_id order by occurred_at asc nulls last, side_order asc nulls last
+        ) as side_before
     from email
 ),
 
