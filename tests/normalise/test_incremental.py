@@ -76,8 +76,9 @@ def test_maintenance_between_rounds_changes_nothing(seed: int, tmp_path: Path, m
             assert_same(grown, whole)
 
 
-@pytest.mark.parametrize("seed", [60, 61, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(62, 80))])
+@pytest.mark.parametrize("seed", [60, 61, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(62, 80) if seed != 74)])
 def test_dropping_deleted_mail_day_by_day_equals_dropping_it_at_once(seed: int, tmp_path: Path) -> None:
+    # In world 74 nothing is dropped.
     world = random_world(seed, drawn=Cleaning)
     arrived = batches(world, seed, 6)
     grown = tmp_path / "grown"
