@@ -83,6 +83,17 @@ def test_an_update_after_every_table_changed_equals_a_build_from_nothing(tmp_pat
     days_agree(tmp_path, seed=4, days=1, tables=TABLES)
 
 
+def test_an_update_of_figures_that_time_alone_moves_equals_a_build_from_nothing(tmp_path):
+    world.write(world.world(5, activities=400), tmp_path / "lake", "s0")
+    first, _ = build(settings_of(tmp_path), "first", world.AS_OF)
+    shutil.move(first, tmp_path / "warehouse" / "base.duckdb")
+    later = world.AS_OF + timedelta(days=8)
+    candidate, is_update = build(settings_of(tmp_path), "update", later)
+    assert is_update
+    full, _ = build(settings_of(tmp_path, most_updates=0), "full", later)
+    assert content(candidate) == content(full)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(("seed", "tables"), [*zip(range(40, 44), [3] * 4, strict=True), (44, TABLES), (45, TABLES)])
 def test_many_updates_equal_builds_from_nothing(tmp_path, seed, tables):
