@@ -485,7 +485,7 @@ def activity_ids(kind: str, keys: pl.Series) -> pl.Series:
 
 
 def senders(copies: Frame) -> Frame:
-    """The one sender of every email that has one (N19, N20): key, address, party_id, name."""
+    """The one sender of every email that has one (N19, N20), by the smallest name that a copy gives it: key, address, party_id, name."""
     named = copies.filter(pl.col("sender_address").is_not_null() | pl.col("sender_party_id").is_not_null())
     rank = (
         pl.when(pl.col("is_senders")).then(0)
@@ -495,12 +495,18 @@ def senders(copies: Frame) -> Frame:
     )  # fmt: skip
     chosen = first_of_each(named.with_columns(rank.alias("rank")), ["rank", "sent_at", "user_id", "record_id"])
     is_list = pl.col("rank") == 2
-    return chosen.select(
+    sender = chosen.select(
         "key",
         pl.when(is_list).then("author_address").otherwise("sender_address").alias("address"),
         pl.col("sender_party_id").alias("party_id"),
         pl.when(is_list).then("author_name").otherwise("sender_name").alias("name"),
     )
+    spelled = pl.col("sender_name").str.strip_chars().alias("spelled")
+    others = named.filter(~pl.col("key").is_unique()).select("key", pl.col("sender_address").alias("address"), spelled)
+    names = others.filter(pl.col("spelled") != "").group_by("key", "address").agg(pl.col("spelled").min())
+    own = pl.when(pl.col("name").str.strip_chars() != "").then("name")
+    sender = sender.join(names, on=["key", "address"], how="left")
+    return sender.with_columns(pl.min_horizontal(own, "spelled").alias("name")).drop("spelled")
 
 
 def flags(copies: Frame, sender: Frame) -> Frame:

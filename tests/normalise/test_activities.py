@@ -56,6 +56,17 @@ def test_n40_one_row_an_address_with_the_strongest_role_and_smallest_name() -> N
     assert (names[CLEO], names[DAN]) == ("Abe", "Dan")
 
 
+def test_n40_a_sender_bears_the_smallest_name_of_the_copies_that_say_the_same_sender() -> None:
+    world = World()
+    said = {"una": person(CLEO, "Zed"), "bo": person("Cleo@acme.example", " Abe "), "cem": person(DAN, "Aaron")}
+    for second, (user, author) in enumerate(said.items()):
+        world.mail(user, "inbox", "m1", to=[UNA], message_id="<x@y>", at=f"2026-06-10T10:00:0{second}Z", **{"from": author})
+    tables = world.tables()
+    assert tables.sender() == CLEO
+    names = dict(tables["activity_participant"].select("address", "display_name").iter_rows())
+    assert names[CLEO] == "Abe"
+
+
 def test_n42_activity_ids() -> None:
     world = World()
     world.call("call", (1, UNA))
