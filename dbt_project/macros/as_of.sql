@@ -3,6 +3,11 @@
     {{ instant_literal(var('as_of')) }}
 {%- endmacro %}
 
+{# The as-of of the build that an update brings up to date, as a literal. #}
+{% macro base_as_of() -%}
+    {{ instant_literal(var('base_as_of')) if execute else as_of() }}
+{%- endmacro %}
+
 {# The reporting day that holds the last instant before as-of, as a literal. #}
 {% macro as_of_date() -%}
     date '{{ local_time(parse_instant(var("as_of")) - modules.datetime.timedelta(microseconds=1)).strftime("%Y-%m-%d") }}'

@@ -1,3 +1,8 @@
+{# What the KPIs are computed for, with the days that each looks back; none: since ever. #}
+{% macro kpi_sets() -%}
+    {{ return([('lifetime', none), ('30d', 30), ('90d', 90)]) }}
+{%- endmacro %}
+
 {# The names of the MEASURES, in their order. #}
 {% macro kpi_measure_names() -%}
     {%- set names = ['emails_sent', 'emails_received', 'meetings_sent', 'meetings_received', 'calls_made', 'calls_received',

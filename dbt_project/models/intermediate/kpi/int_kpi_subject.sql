@@ -1,5 +1,5 @@
 -- What the KPIs of this as-of are computed for: every record over its life, 30 and 90 days.
-{% for kpi_set, days in [('lifetime', none), ('30d', 30), ('90d', 90)] -%}
+{% for kpi_set, days in kpi_sets() -%}
 select
     record_type || ':' || record_id || ':{{ kpi_set }}' as subject_id,
     record_type,

@@ -2,7 +2,6 @@
 {% if execute and not is_update() -%}
 {{ nothing_touched(['activity_id']) }}
 {%- else -%}
-{% set base_as_of = instant_literal(var('base_as_of')) if execute else as_of() -%}
 with activity as (
     select key as activity_id
     from {{ source('lake', 'change') }}
@@ -12,7 +11,7 @@ with activity as (
 
     select activity_id
     from {{ ref('stg_lake__activity') }}
-    where occurred_at >= {{ base_as_of }} or ended_at > {{ base_as_of }}
+    where occurred_at >= {{ base_as_of() }} or ended_at > {{ base_as_of() }}
 
     union all
 

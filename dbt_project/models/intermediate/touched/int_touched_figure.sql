@@ -1,10 +1,9 @@
 -- Records whose figures an update works out anew, and which: all of a touched record or of one whose unanswered block grew too old, and
 -- those of a window that an activity left.
-{% set windows = [('30d', 30), ('90d', 90), ('people', var('people_days'))] -%}
+{% set figures = kpi_sets() + [('people', var('people_days'))] -%}
 {% if execute and not is_update() -%}
 {{ nothing_touched(['record_type', 'record_id', 'kpi_set']) }}
 {%- else -%}
-{% set base_as_of = instant_literal(var('base_as_of')) if execute else as_of() -%}
 with touched as (
     select
         record_type,
@@ -25,12 +24,12 @@ with touched as (
         record_id
     from {{ ref('int_email_block') }}
     where
-        started_at >= {{ days_before(base_as_of, var('response_grace_days')) }}
+        started_at >= {{ days_before(base_as_of(), var('response_grace_days')) }}
         and started_at <= {{ days_before(as_of(), var('response_grace_days')) }}
         and (answered_at is null or response_seconds > {{ var('response_max_days') * 86400 }})
 )
 
-{% for kpi_set in ['lifetime', '30d', '90d', 'people'] -%}
+{% for kpi_set, _ in figures -%}
 select
     record_type,
     record_id,
@@ -40,7 +39,7 @@ from touched
 union
 
 {% endfor -%}
-{% for kpi_set, days in windows -%}
+{% for kpi_set, days in figures if days is not none -%}
 select
     record_type,
     record_id,
@@ -48,7 +47,7 @@ select
 from {{ ref('int_record_link') }}
 where
     status = 'completed'
-    and occurred_at >= {{ days_before(base_as_of, days) }}
+    and occurred_at >= {{ days_before(base_as_of(), days) }}
     and occurred_at < {{ days_before(as_of(), days) }}
 {% if not loop.last %}
 union
