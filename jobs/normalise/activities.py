@@ -237,8 +237,9 @@ def _subjects(copies: pl.DataFrame) -> pl.LazyFrame:
     """The subject of the copy of every email that decides: activity_id, subject."""
     # Without collected subjects there is nothing to look for.
     named = copies if copies.get_column("subject").null_count() < copies.height else copies.clear()
-    rank = pl.when(pl.col("is_senders")).then(0).when(pl.col("source") == "graph").then(1).otherwise(2)
-    first = mail.first_of_each(named.lazy().with_columns(rank.alias("rank")), ["rank", "sent_at", "user_id", "record_id"])
+    first = mail.first_of_each(
+        named.lazy().with_columns(mail.DECIDING.alias("rank")), ["rank", "sent_at", "user_id", "record_id"]
+    )
     return first.select(pl.col("key").alias("activity_id"), "subject")
 
 

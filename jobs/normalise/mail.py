@@ -51,6 +51,8 @@ COPY = {
 
 _RANK = 1 << 60
 """More than any time in `in_range` has microseconds."""
+DECIDING = pl.when(pl.col("is_senders")).then(0).when(pl.col("source") == "graph").then(1).otherwise(2)
+"""Which copy of an email decides, the smallest first (N18)."""
 
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 """A rule that knows rows and columns alone takes them either way and answers in kind."""
@@ -458,9 +460,8 @@ def content_keys(copies: Frame, mentions: Frame) -> Frame:
 
 def email_times(copies: Frame) -> Frame:
     """When each email was sent (N21): key, occurred_at."""
-    rank = pl.when(pl.col("is_senders")).then(0).when(pl.col("source") == "graph").then(1).otherwise(2)
     # Rank and time as one number, whose minimum costs a fraction of a minimum among the best of each group.
-    ranked = copies.select("key", (rank.cast(pl.Int64) * _RANK + pl.col("sent_at").to_physical()).alias("ranked_at"))
+    ranked = copies.select("key", (DECIDING.cast(pl.Int64) * _RANK + pl.col("sent_at").to_physical()).alias("ranked_at"))
     first = ranked.group_by("key").agg(pl.col("ranked_at").min())
     return first.select("key", (pl.col("ranked_at") % _RANK).cast(INSTANT).alias("occurred_at"))
 
