@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from jobs.normalise import mail
-from jobs.normalise.mail import Frame
+from jobs.normalise.frame import Frame
 from jobs.normalise.times import INSTANT, in_range
 
 ROLES = ["sender", "organizer", "from", "to", "required", "callee", "cc", "optional", "bcc", "owner", "delivered"]

@@ -98,14 +98,14 @@ def update(new: NewEvents, kept: Kept | None, closed: list[str]) -> Calendars:
         pl.col("is_member").fill_null(True)
     )
     every = pl.concat([index.filter(~is_touched), entries.select([name for name in INDEX if name != "outcome"])], how="diagonal")
-    gone = replay.ended(every.filter("is_member"), rows, KEY)
+    gone = replay.ended(every.filter("is_member"), rows, KEY, timed=True)
     is_gone = pl.col("place").is_in(gone.get_column("place").implode())
     present = events.join(every.filter(pl.col("is_member") & ~is_gone), on="place", how="semi")
     is_closed = pl.col("user_id").is_in(closed)
     copies = meetings.graph_copies(present.filter(~is_closed))
     shut = present.filter(is_closed).select("stream", "user_id", "record_id", pl.lit("ignored:opted_out").alias("outcome"))
     outcomes = pl.concat([copies.outcomes, shut])
-    decided = outcomes.select(replay.place(outcomes), pl.col("outcome").alias("decided"))
+    decided = outcomes.select(replay.place(), pl.col("outcome").alias("decided"))
     every = every.join(decided, on="place", how="left").with_columns(
         pl.when(pl.col("is_member") & ~is_gone).then(pl.coalesce("decided", "outcome")).alias("outcome"),
         pl.col("is_member") & ~is_gone,
@@ -114,7 +114,7 @@ def update(new: NewEvents, kept: Kept | None, closed: list[str]) -> Calendars:
     touched = pl.concat([touched, gone.get_column("place")]).unique()
     passed = [quarantine.passed(rows, index.select(*KEY, "content"), KEY)]
     if kept is not None:
-        bad = pl.concat([bad, kept.quarantined.filter(~replay.place(kept.quarantined).is_in(touched.implode()))])
+        bad = pl.concat([bad, kept.quarantined.filter(~replay.place().is_in(touched.implode()))])
         passed.append(kept.passed)
     return Calendars(every.select(INDEX.keys()).sort(KEY), quarantine.summed(passed), bad, copies, touched)
 
@@ -122,7 +122,7 @@ def update(new: NewEvents, kept: Kept | None, closed: list[str]) -> Calendars:
 def _placed(rows: pl.DataFrame) -> pl.DataFrame:
     """`rows` with user_id, place, and the hash of the payload as content."""
     placed = rows.with_columns(pl.col("stream").str.split("/").list.get(1, null_on_oob=True).str.to_lowercase().alias("user_id"))
-    return placed.with_columns(replay.place(placed), quarantine.content(pl.col("payload")))
+    return placed.with_columns(replay.place(), quarantine.content(pl.col("payload")))
 
 
 def _older(rows: pl.DataFrame, new: NewEvents, index: pl.DataFrame, is_touched: pl.Expr) -> pl.DataFrame:
@@ -150,10 +150,8 @@ def described(last: pl.DataFrame) -> pl.DataFrame:
         text if master is None or is_master else _filled(text, master)
         for text, master, is_master in last.select("payload", "master_payload", "is_master").iter_rows()
     ]
-    above = last.select("user_id", pl.col("master_id").alias("record_id"))
-    last = last.with_columns(
-        pl.when(pl.col("master_id").is_not_null() & ~pl.col("is_master")).then(replay.place(above)).alias("master")
-    )
+    has_master = pl.col("master_id").is_not_null() & ~pl.col("is_master")
+    last = last.with_columns(pl.when(has_master).then(replay.place("master_id")).alias("master"))
     values = decode(pl.Series("payload", filled, dtype=pl.String), EVENT)
     events = last.drop("master_payload", "kind", "master_id").hstack(values)
     for name in ("start", "end"):

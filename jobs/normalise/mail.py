@@ -2,12 +2,12 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import TypeVar
 
 import polars as pl
 
 from jobs.normalise import replay
 from jobs.normalise.addresses import canonical, local_part_of, message_id
+from jobs.normalise.frame import Frame
 from jobs.normalise.payload import PERSON, boolean, decode
 from jobs.normalise.subject import subject_key
 from jobs.normalise.times import INSTANT, in_range, instant
@@ -53,9 +53,6 @@ _RANK = 1 << 60
 """More than any time in `in_range` has microseconds."""
 DECIDING = pl.when(pl.col("is_senders")).then(0).when(pl.col("source") == "graph").then(1).otherwise(2)
 """Which copy of an email decides, the smallest first (N18)."""
-
-Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
-"""A rule that knows rows and columns alone takes them either way and answers in kind."""
 
 
 @dataclass(frozen=True)

@@ -109,13 +109,13 @@ def update(new: NewMail, kept: Kept | None, people: People, rules: MailRules, sh
     shards = Shards(1 if kept else 1 + new.row_count // SHARD_ROWS, shelf, FRESH)
     read = _read(new, kept, people, rules, shards, first)
     signed = activities.signatures(people.emails, people.party)
-    places = place(signed.select(pl.lit(None, pl.String).alias("user_id"), pl.col("activityid").alias("record_id")))
+    signed_places = signed.with_columns(place("activityid", has_user=False))
     is_crm = pl.col("source") == "dataverse"
     is_touched, is_loose = pl.col("place").is_in(read.touched.implode()), pl.col("same_id").is_null()
     old = _old(kept, is_crm | is_touched | is_loose)
     old_crm = old.filter(is_crm)
-    same = old_crm.join(signed.with_columns(places), on=["place", "signature"], how="semi")
-    unchanged = signed.filter(places.is_in(same.get_column("place").implode()))
+    same = old_crm.join(signed_places, on=["place", "signature"], how="semi")
+    unchanged = signed_places.filter(pl.col("place").is_in(same.get_column("place").implode()))
     changed = people.emails.join(unchanged, on="activityid", how="anti")
     of_crm = mail.dataverse_copies(changed, people.party, rules.hash_key)
     shards.add(_numbered(_fresh(of_crm, signed), read.next_copy))
@@ -239,7 +239,7 @@ def _read(new: NewMail, kept: Kept | None, people: People, rules: MailRules, sha
             counts.append(_before(older, kept, closed, rules.drop_deleted))
         facts = latest.select(*KEY, "source", *quarantine.PLACE[1:], "payload")
         bad = compacted(quarantine.of_records(facts, outcomes, KEY))
-        places = [place(frame.filter(pl.col("record_id").is_not_null())) for frame in (rows, listed)]
+        places = [frame.filter(pl.col("record_id").is_not_null()).select(place()).to_series() for frame in (rows, listed)]
         fresh_rows = rows if older is None else rows.join(older, on=quarantine.PLACE[1:], how="anti")
         return _Portion(_fresh(copies, None), counts, bad, places, [_control(listed), _control(fresh_rows)])
 
@@ -254,7 +254,7 @@ def _read(new: NewMail, kept: Kept | None, people: People, rules: MailRules, sha
     quarantined = pl.concat([pl.DataFrame(schema=QUARANTINED), *(frame.select(QUARANTINED.keys()) for frame in bad)])
     seen = kept.seen if kept is not None else Seen()
     if kept is not None:
-        quarantined = pl.concat([quarantined, kept.quarantined.filter(~place(kept.quarantined).is_in(touched.implode()))])
+        quarantined = pl.concat([quarantined, kept.quarantined.filter(~place().is_in(touched.implode()))])
     return _Read(first, touched, seen.adding(touched), quarantine.summed(counts), quarantined, replay.control(pl.concat(control)))
 
 
@@ -275,23 +275,19 @@ def _touched_rows(
     moved = sorted({*changed_users(kept, people), *(gone.relisted(rows, boxes) if boxes else [])})
     unreadable = kept.quarantined.filter(pl.col("user_id").is_in(rows.get_column("user_id").unique().implode()))
     named = pl.concat([frame.select(KEY) for frame in (rows, listed, unreadable)]).drop_nulls().unique()
-    known = named.filter(kept.seen.has(place(named)))
+    known = named.filter(kept.seen.has(named.select(place()).to_series()))
     users = sorted({*known.get_column("user_id").to_list(), *moved})
     if not users:
         return rows, rows.clear(), listed
     is_moved = pl.col("user_id").is_in(moved)
+    is_named = place().is_in(named.select(place().implode()).to_series())
 
     def older(kind: str) -> pl.DataFrame:
         every = mail.placed(new.older(kind, users))
-        return every.filter(is_moved | place_in(every, named))
+        return every.filter(is_moved | is_named)
 
     before, listed_before = older("messages"), older("messageHeaders")
     return pl.concat([before, rows]), before, pl.concat([listed_before, listed])
-
-
-def place_in(frame: pl.DataFrame, named: pl.DataFrame) -> pl.Series:
-    """Which rows of `frame` have a (user_id, record_id) of `named`."""
-    return place(frame).is_in(place(named).implode())
 
 
 def changed_users(kept: Kept, people: People) -> list[str]:
@@ -323,7 +319,7 @@ def _before(older: pl.DataFrame, kept: Kept, closed: list[str], drop_deleted: bo
 def _fresh(copies: mail.Copies, signed: pl.DataFrame | None) -> Frames:
     """Copies, mentions and nodes as they are kept (FRESH), numbered from 0; `signed`: signatures of Dataverse emails."""
     marked = copies.copies.with_columns(
-        place(copies.copies),
+        place(),
         pl.when(pl.col("message_id").is_not_null()).then(pl.col("message_id").hash(1)).alias("same_id"),
         pl.concat_str(pl.col("sender_address").fill_null(""), "subject_key", separator=" ").hash(4).alias("same_content"),
         pl.lit(None, dtype=pl.UInt64).alias("signature"),

@@ -21,6 +21,8 @@ MONTHLY = {**{name: schema for name, schema in OUTPUTS.items() if name != "activ
 """The tables of one month: the part of the published tables, and what is kept for the next run. A call or a task has a copy too."""
 
 TYPES = {"appointment": "meeting", "phonecall": "phone_call", "task": "task"}
+OF_RECORD = place("activityid", has_user=False)
+"""The place of a Dataverse activity."""
 SLIM = ["copy", "source", "user_id", "place", "activity_id", "signature"]
 
 
@@ -71,7 +73,7 @@ def update(
     of_crm = meetings.dataverse_copies(fresh["appointment"], people.party)
     met = meetings.together([calendars.copies, of_crm])
     copies, attendees = _numbered(met.copies, first), _numbered(met.attendees, first)
-    copies = copies.with_columns(mail.activity_ids("meeting", copies.get_column("key")), place(copies))
+    copies = copies.with_columns(mail.activity_ids("meeting", copies.get_column("key")), place())
     of_moved = old.filter(pl.col("user_id").is_in(moved))
     reworked = pl.concat([frame.select("activity_id") for frame in (copies, replaced, of_moved)]).unique()
     members = old.join(replaced, on="copy", how="anti").join(reworked, on="activity_id", how="semi")
@@ -123,16 +125,12 @@ def _signed(name: str, facts: Facts, party: pl.DataFrame) -> pl.DataFrame:
         owner = facts.first.rename({"party_type": "ownerid_type", "party_id": "ownerid", "address": "owner_address"})
         table = table.join(owner, on=["ownerid_type", "ownerid"], how="left")
     found = activities.signatures(table, party)
-    return found.select(_place_of(found, "activityid"), "signature")
-
-
-def _place_of(table: pl.DataFrame, key: str) -> pl.Series:
-    return place(table.select(pl.lit(None, pl.String).alias("user_id"), pl.col(key).alias("record_id")))
+    return found.select(OF_RECORD, "signature")
 
 
 def _anew(table: pl.DataFrame, same: pl.DataFrame) -> pl.DataFrame:
     """Records that are not behind an activity as they were."""
-    return table.filter(~_place_of(table, "activityid").is_in(same.get_column("place").implode()))
+    return table.filter(~OF_RECORD.is_in(same.get_column("place").implode()))
 
 
 def _numbered(frame: pl.DataFrame, first: int) -> pl.DataFrame:
@@ -157,7 +155,7 @@ def _single(table: pl.DataFrame, kind: str, outcomes: pl.DataFrame, signed: pl.D
         pl.col("raw_stream").alias("stream"),
         pl.col("activityid").alias("record_id"),
         mail.activity_ids(kind, held.get_column("activityid")),
-        _place_of(held, "activityid"),
+        OF_RECORD,
     ).with_row_index("copy", offset=first)
     return copies.join(signed, on="place", how="left", maintain_order="left")
 

@@ -6,6 +6,7 @@ Within a stream (round, page, row) alone orders them, and what comes later to th
 
 import polars as pl
 
+from jobs.normalise.frame import Frame
 from jobs.normalise.payload import merged
 
 ARRIVAL = ["received_at", "stream", "round", "page", "row"]
@@ -13,13 +14,10 @@ IN_STREAM = ["stream", "round", "page", "row"]
 COMPLETE_KINDS = ["full", "reconcile", "list"]
 
 
-def place(frame: pl.DataFrame) -> pl.Series:
-    """A number that stands for (user_id, record_id)."""
-    return (
-        frame.select(pl.concat_str(pl.col("user_id").fill_null(""), "record_id", separator=" ").hash(3))
-        .to_series()
-        .alias("place")
-    )
+def place(record: str = "record_id", *, has_user: bool = True) -> pl.Expr:
+    """A number that stands for (user_id, record id); `has_user`: whether there is a column user_id, which counts as null otherwise."""
+    user = pl.col("user_id").fill_null("") if has_user else pl.lit("")
+    return pl.concat_str(user, record, separator=" ").hash(3).alias("place")
 
 
 def last_known(
@@ -69,7 +67,7 @@ def _later(left: list[pl.Expr], right: list[pl.Expr]) -> pl.Expr:
     return later
 
 
-def rounds(rows: pl.DataFrame) -> pl.DataFrame:
+def rounds(rows: Frame) -> Frame:
     """Every complete listing of a stream: stream, round, round_started_at, window_start, window_end.
 
     A round of kind full, reconcile or list is complete when it has a page whose link is no next link.
@@ -86,20 +84,20 @@ def _ends_listing() -> pl.Expr:
     return is_last & pl.col("round_kind").is_in(COMPLETE_KINDS)
 
 
-def last_shown(rows: pl.DataFrame, key: list[str]) -> pl.DataFrame:
+def last_shown(rows: Frame, key: list[str]) -> Frame:
     """Where every key of one stream was shown last: key, round, page, row."""
     upserts = rows.filter(pl.col("op") == "upsert").select(*key, "round", "page", "row").sort("round", "page", "row")
     return upserts.unique(key, keep="last", maintain_order=True)
 
 
-def ended(shown: pl.DataFrame, rows: pl.DataFrame, key: list[str]) -> pl.DataFrame:
+def ended(shown: Frame, rows: Frame, key: list[str], *, timed: bool = False) -> Frame:
     """Keys whose membership `rows` end: a later removal, or a later complete listing that does not show them.
 
-    `shown`: key (`stream` among it), round, page, row; with start_at and end_at (calendars, times as last seen) both count only for
-    events that overlap the round's window, and one without readable times overlaps all.
+    `shown`: key (`stream` among it), round, page, row; `timed` (calendars) has start_at and end_at, times as last seen: both count
+    only for events that overlap the round's window, and one without readable times overlaps all.
     """
     within = pl.lit(True)
-    if "start_at" in shown.columns:
+    if timed:
         within = pl.any_horizontal(pl.col("start_at", "end_at", "window_start", "window_end").is_null()) | (
             pl.col("start_at") < pl.col("window_end")
         ) & (pl.col("end_at") > pl.col("window_start"))
@@ -112,14 +110,14 @@ def ended(shown: pl.DataFrame, rows: pl.DataFrame, key: list[str]) -> pl.DataFra
     return pl.concat([removed.select(key), unseen.select(key)]).unique()
 
 
-def members(rows: pl.DataFrame) -> pl.DataFrame:
+def members(rows: Frame) -> Frame:
     """Which ids each stream holds at the end of the log: stream, record_id."""
     key = ["stream", "record_id"]
     shown = last_shown(rows, key)
     return shown.select(key).join(ended(shown, rows, key), on=key, how="anti")
 
 
-def control(rows: pl.DataFrame) -> pl.DataFrame:
+def control(rows: Frame) -> Frame:
     """Of the page and reject rows, those that still tell something: each stream's last page, its last complete listing, and the
     rejects that stand."""
     pages = rows.filter(pl.col("op") == "page").sort("stream", "round", "page", maintain_order=True)
@@ -128,7 +126,7 @@ def control(rows: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([last, listings, standing_rejects(rows)]).unique(IN_STREAM, maintain_order=True)
 
 
-def standing_rejects(rows: pl.DataFrame) -> pl.DataFrame:
+def standing_rejects(rows: Frame) -> Frame:
     """Rejected records that no later complete listing of their stream has left behind."""
     last = rounds(rows).group_by("stream").agg(pl.col("round").max().alias("__listed"))
     rejects = rows.filter(pl.col("op") == "reject").join(last, on="stream", how="left")
