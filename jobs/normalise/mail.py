@@ -94,7 +94,7 @@ def shut_outcomes(latest: pl.DataFrame) -> pl.DataFrame:
 def read_messages(latest: pl.DataFrame, folders: pl.DataFrame) -> pl.DataFrame:
     """Messages with the columns of MESSAGE, the time they were sent, and their outcome (N14, R5)."""
     latest = latest.join(folders, on=["user_id", "folder_id"], how="left", maintain_order="left")
-    values = decode(latest.get_column("payload"), MESSAGE, flags=("isDraft",))
+    values = decode(latest.get_column("payload"), MESSAGE)
     everything = (
         latest.drop("payload")
         .hstack(values)

@@ -4,68 +4,88 @@ Every scalar is read as text, so that a number where a text belongs breaks nothi
 into null (a broken part is ignored and the record kept, N52).
 """
 
+import json
+from functools import cache
 from typing import Any
 
+import duckdb
 import orjson
 import polars as pl
-import pyarrow as pa
-import pyarrow.json
+
+from jobs.errors import RapportError
 
 BATCH = 50_000
-BLOCK_BYTES = 4 << 20
 TEXT = pl.String
 PERSON = pl.Struct({"emailAddress": pl.Struct({"name": TEXT, "address": TEXT})})
 LOCAL_TIME = pl.Struct({"dateTime": TEXT, "timeZone": TEXT})
 ANSWER = pl.Struct({"response": TEXT, "time": TEXT})
 
 
-def decode(payload: pl.Series, fields: dict[str, Any], flags: tuple[str, ...] = ()) -> pl.DataFrame:
-    """One column a field, null where the key is absent or its value has another shape than the field's.
-
-    `flags`: text fields that hold JSON booleans in nearly all records, read as `true` and `false`.
-    """
+def decode(payload: pl.Series, fields: dict[str, Any]) -> pl.DataFrame:
+    """One column a field, null where the key is absent or its value has another shape than the field's."""
     parts = [payload.slice(start, BATCH) for start in range(0, len(payload), BATCH)]
-    return pl.concat([pl.DataFrame(schema=fields), *(_decoded(part, fields, flags) for part in parts)])
+    return pl.concat([pl.DataFrame(schema=fields), *(_decoded(part, fields) for part in parts)])
 
 
-def _decoded(part: pl.Series, fields: dict[str, Any], flags: tuple[str, ...]) -> pl.DataFrame:
-    """Arrow reads at a third of the cost of the others, but only what has exactly the shape of the fields."""
+def _decoded(part: pl.Series, fields: dict[str, Any]) -> pl.DataFrame:
+    values = _read(part, fields)
+    odd = pl.concat([_maybe_other(values.get_column(name), name, part) for name in fields]).unique().sort()
+    if odd.is_empty():
+        return values
+    texts = [orjson.dumps(_fit(orjson.loads(text), pl.Struct(fields))).decode() for text in part.gather(odd).to_list()]
+    mended = _read(pl.Series("payload", texts, dtype=pl.String), fields)
+    place = pl.Series("place", range(len(part)), dtype=odd.dtype)
+    order = pl.concat([place.filter(~place.is_in(odd.implode())), odd]).arg_sort()
+    return pl.concat([values.filter(~place.is_in(odd.implode())), mended]).select(pl.all().gather(order))
+
+
+def _read(part: pl.Series, fields: dict[str, Any]) -> pl.DataFrame:
+    """The fields as DuckDB reads them: a list or an object where a text belongs as its JSON text, a single value for a list as null."""
+    payload = duckdb.from_arrow(part.to_frame("payload").to_arrow(), connection=_duckdb().cursor())
+    shape = json.dumps({name: _duckdb_shape(kind) for name, kind in fields.items()})
+    # A quote in a field's name must not end the text of the query.
+    quoted = shape.replace("'", "''")
     try:
-        return _read_exactly(part, fields, flags)
-    except pa.ArrowInvalid:
-        return _mended(part.to_frame("payload"), pl.Struct(fields))
+        values = pl.DataFrame(payload.project(f"unnest(from_json(payload, '{quoted}'))").to_arrow_table())
+    except duckdb.InvalidInputException:
+        # DuckDB's own text quotes the record.
+        raise RapportError(
+            "a payload in the raw log is no JSON: the file is damaged; restore it, or remove the log and extract anew"
+        ) from None
+    return values.select([pl.col(name).cast(kind) for name, kind in fields.items()])
 
 
-def _read_exactly(part: pl.Series, fields: dict[str, Any], flags: tuple[str, ...]) -> pl.DataFrame:
-    """The fields of records none of which has a value of another shape; raises ArrowInvalid otherwise."""
-    shape = pa.schema([(name, pa.bool_() if name in flags else _arrow_type(kind)) for name, kind in fields.items()])
-    # One text with a record a line has the bytes of such a file.
-    lines = part.fill_null("{}").str.join("\n").to_arrow()
-    table = pa.json.read_json(
-        pa.BufferReader(lines.buffers()[2]),
-        pa.json.ReadOptions(block_size=BLOCK_BYTES),
-        pa.json.ParseOptions(shape, newlines_in_values=False, unexpected_field_behavior="ignore"),
-    )
-    table.validate(full=True)
-    if table.num_rows != len(part):
-        raise pa.ArrowInvalid(f"{table.num_rows} records in {len(part)} payloads")
-    return pl.DataFrame(pl.from_arrow(table)).select([pl.col(name).cast(kind) for name, kind in fields.items()])
+@cache
+def _duckdb() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(config={"threads": 1})
 
 
-def _arrow_type(kind: Any) -> pa.DataType:
+def _duckdb_shape(kind: Any) -> Any:
     if isinstance(kind, pl.Struct):
-        return pa.struct([(field.name, _arrow_type(field.dtype)) for field in kind.fields])
-    return pa.list_(_arrow_type(kind.inner)) if isinstance(kind, pl.List) else pa.string()
+        return {field.name: _duckdb_shape(field.dtype) for field in kind.fields}
+    return [_duckdb_shape(kind.inner)] if isinstance(kind, pl.List) else "VARCHAR"
 
 
-def _mended(part: pl.DataFrame, shape: pl.Struct) -> pl.DataFrame:
-    """Some row has a value of another shape: what cannot be read as text is taken out, row by row."""
-    decoded = pl.col("payload").str.json_decode(shape)
-    try:
-        return part.select(decoded).unnest("payload")
-    except pl.exceptions.ComputeError:
-        texts = [orjson.dumps(_fit(orjson.loads(text), shape)).decode() for text in part.get_column("payload").to_list()]
-        return pl.DataFrame({"payload": texts}, schema={"payload": pl.String}).select(decoded).unnest("payload")
+def _maybe_other(values: pl.Series, name: str, payload: pl.Series) -> pl.Series:
+    """Places of values that may be of another shape than the field's."""
+    if isinstance(values.dtype, pl.List):
+        absent = values.is_null().arg_true()
+        given = absent.filter(payload.gather(absent).str.contains(f'"{name}"', literal=True))
+        return pl.concat([given, _nested(values)])
+    return _nested(values)
+
+
+def _nested(values: pl.Series) -> pl.Series:
+    """Places of texts, within lists and objects too, that look like a list or an object."""
+    if isinstance(values.dtype, pl.List):
+        inner = _nested(values.explode(empty_as_null=False, keep_nulls=False))
+        if inner.is_empty():
+            return inner
+        place = values.list.len().fill_null(0).cum_sum()
+        return place.search_sorted(inner, side="right").cast(inner.dtype)
+    if isinstance(values.dtype, pl.Struct):
+        return pl.concat([_nested(values.struct.field(field.name)) for field in values.dtype.fields]).unique()
+    return (values.str.starts_with("{") | values.str.starts_with("[")).fill_null(False).arg_true()
 
 
 def _fit(value: Any, shape: Any) -> Any:
