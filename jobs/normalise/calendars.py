@@ -154,10 +154,8 @@ def described(last: pl.DataFrame) -> pl.DataFrame:
     last = last.with_columns(pl.when(has_master).then(replay.place("master_id")).alias("master"))
     values = decode(pl.Series("payload", filled, dtype=pl.String), EVENT)
     events = last.drop("master_payload", "kind", "master_id").hstack(values)
-    for name in ("start", "end"):
-        part = pl.col(name).struct
-        events = events.with_columns(part.field("dateTime").alias("__text"), part.field("timeZone").alias("__zone_name"))
-        events = zoned_instant(events, "__text", "__zone_name", f"{name}_at").drop("__text", "__zone_name")
+    wall = {name: (pl.col(name).struct.field("dateTime"), pl.col(name).struct.field("timeZone")) for name in ("start", "end")}
+    events = events.with_columns(zoned_instant(*wall[name], f"{name}_at") for name in wall).unnest("start_at", "end_at")
     return events.with_columns(
         pl.coalesce("end_at", pl.when(pl.col("end_at_zone_known")).then(pl.col("start_at"))).alias("end_at")
     )

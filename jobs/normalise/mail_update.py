@@ -234,7 +234,7 @@ def _read(new: NewMail, kept: Kept | None, people: People, rules: MailRules, sha
             copies = mail.without(copies, gone.in_no_folder(rows, boxes))
         outcomes = pl.concat([copies.outcomes, mail.shut_outcomes(latest.filter(is_closed))])
         outcomes = gone.without_unheld(outcomes, rows, boxes)
-        counts = [quarantine.conservation(rows, latest, outcomes)]
+        counts = [quarantine.conservation(rows.lazy(), latest.lazy(), outcomes.lazy()).collect()]
         if older is not None:
             counts.append(_before(older, kept, closed, rules.drop_deleted))
         facts = latest.select(*KEY, "source", *quarantine.PLACE[1:], "payload")
@@ -312,7 +312,7 @@ def _before(older: pl.DataFrame, kept: Kept, closed: list[str], drop_deleted: bo
     if drop_deleted:
         read = mail.without_outcomes(read, gone.in_no_folder(older, boxes))
     outcomes = gone.without_unheld(pl.concat([read, mail.shut_outcomes(latest.filter(is_closed))]), older, boxes)
-    counted = quarantine.conservation(older, latest, outcomes)
+    counted = quarantine.conservation(older.lazy(), latest.lazy(), outcomes.lazy()).collect()
     return counted.with_columns(-pl.col("row_count"))
 
 

@@ -197,8 +197,7 @@ def _key(is_instance: pl.Expr, original: pl.Expr, own_id: pl.Expr) -> pl.Expr:
 
 def with_uid(frame: pl.LazyFrame, column: str) -> pl.LazyFrame:
     """`frame` with `uid`, the UID as meetings are compared by (N27, N28; null for none), and `uid_has_date`."""
-    found = pl.col(column).map_batches(_uids, return_dtype=UID).struct
-    return frame.with_columns(found.field("uid"), found.field("uid_has_date"))
+    return frame.with_columns(pl.col(column).map_batches(_uids, return_dtype=UID).alias("__uid")).unnest("__uid")
 
 
 def _uids(texts: pl.Series) -> pl.Series:

@@ -213,6 +213,7 @@ def _unreadable_records(rows: pl.DataFrame, outcomes: pl.DataFrame, kept: KeptRe
     key = ["stream", "record_id"]
     entity_sets = [crm.TABLES[name].entity_set for name in crm.ACTIVITIES]
     last = replay.last_known(rows.filter(pl.col("stream").is_in(entity_sets)), key, merge=False, order=replay.IN_STREAM)
+    last = last.with_columns(pl.lit(None, dtype=pl.String).alias("user_id"))
     found = quarantine.of_records(last, outcomes, key)
     if kept is None:
         return found

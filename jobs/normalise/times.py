@@ -70,32 +70,31 @@ def zone(name: str | None) -> ZoneInfo | None:
     return ZoneInfo(text) if text in available_timezones() else None
 
 
-def zoned_instant(frame: pl.DataFrame, text: str, zone_name: str, into: str) -> pl.DataFrame:
-    """`frame` with the instant of wall-clock `text` in `zone_name` as `into` and `<into>_zone_known`.
+def zoned_instant(text: pl.Expr, zone_name: pl.Expr, into: str) -> pl.Expr:
+    """The instant of a wall-clock text in a zone as `into`, and `<into>_zone_known`: a struct of both.
 
     An offset in the text wins; a time that occurs twice is the earlier one, a skipped one moves on by the gap.
     """
-    plain = frame.with_columns(
-        pl.col(text).pipe(instant).alias(into),
-        pl.col(text).str.contains(r"([Zz]|[+-][0-9]{2}(:?[0-9]{2})?) *$").alias("__offset"),
-        pl.col(zone_name).fill_null("").alias("__zone"),
-    )
+    wall = pl.struct(text.alias("text"), zone_name.fill_null("").alias("zone"))
+    fields = {into: INSTANT, f"{into}_zone_known": pl.Boolean}
+    return wall.map_batches(lambda walls: _zoned(walls).struct.rename_fields(list(fields)), pl.Struct(fields)).alias(into)
+
+
+def _zoned(walls: pl.Series) -> pl.Series:
+    """Each wall-clock time of a zone is looked up once."""
     # A date alone ends in "-dd", which looks like an offset.
-    has_offset = pl.col("__offset") & pl.col(text).str.contains("[Tt ]")
-    local = plain.filter(pl.col(into).is_not_null() & has_offset.not_()).select(into, "__zone").unique()
+    has_offset = pl.col("text").str.contains(r"([Zz]|[+-][0-9]{2}(:?[0-9]{2})?) *$") & pl.col("text").str.contains("[Tt ]")
+    plain = walls.struct.unnest().with_columns(pl.col("text").pipe(instant).alias("at"), has_offset.alias("has_offset"))
+    local = plain.filter(pl.col("at").is_not_null() & ~pl.col("has_offset")).select("at", "zone").unique()
     moved = [_to_utc(at, name) for at, name in local.iter_rows()]
     known = local.with_columns(
-        pl.Series("__at", [at for at, _ in moved], dtype=INSTANT),
-        pl.Series("__known", [ok for _, ok in moved], dtype=pl.Boolean),
+        pl.Series("moved", [at for at, _ in moved], dtype=INSTANT), pl.Series("known", [ok for _, ok in moved], dtype=pl.Boolean)
     )
-    return (
-        plain.join(known, on=[into, "__zone"], how="left", maintain_order="left")
-        .with_columns(
-            pl.when(has_offset).then(pl.col(into)).otherwise(pl.col("__at")).alias(into),
-            (has_offset | pl.col("__known").fill_null(True)).fill_null(True).alias(f"{into}_zone_known"),
-        )
-        .drop("__offset", "__zone", "__at", "__known")
+    found = plain.join(known, on=["at", "zone"], how="left", maintain_order="left").select(
+        pl.when("has_offset").then("at").otherwise("moved").alias("at"),
+        (pl.col("has_offset") | pl.col("known").fill_null(True)).fill_null(True).alias("zone_known"),
     )
+    return found.to_struct(walls.name)
 
 
 def _to_utc(wall: datetime, name: str) -> tuple[datetime | None, bool]:
