@@ -123,21 +123,23 @@ def graph_copies(
 ) -> Copies:
     """Copies in mailboxes. `listed`: latest rows of the list pass (user_id, record_id, payload); owners: user_id, address."""
     everything = read_messages(latest, folders)
-    counted = everything.filter(pl.col("outcome") == "kept").with_row_index("copy")
-    counted = counted.with_columns(pl.col("is_sent").fill_null(False))
-    held = counted.lazy()
-    mentioned, headers, people, listed_values = pl.collect_all(
-        [mentions(held), headers_of(held), sent_by(held, owners.lazy(), owner_address.lazy()), _listed_values(held, listed)]
+    held = everything.filter(pl.col("outcome") == "kept").with_row_index("copy").lazy()
+    # What several rules start from is worked out once.
+    mentioned, headers, named, listed_values = pl.collect_all(
+        [mentions(held), headers_of(held), named_senders(held), _listed_values(held, listed)]
     )
-    copies = with_authors(_facts(held, hash_key), people.lazy(), mentioned.lazy(), headers.lazy())
+    sent = sent_by(named.lazy(), owners.lazy(), owner_address.lazy()).collect()
+    people = with_signs(with_authors(sent.lazy(), mentioned.lazy(), headers.lazy()), headers.lazy())
+    # Both lie in the order of `copy`; a join would move every column of every row.
+    copies = pl.concat([_facts(held, hash_key), people.drop("copy")], how="horizontal")
     is_reference = pl.col("name").is_in(["in-reply-to", "references"])
-    links = [reference_ids(headers.lazy().filter(is_reference)), reference_ids(listed_values.lazy())]
-    named = mentioned.lazy().filter(pl.col("kind") != "reply_to")
+    texts = [headers.lazy().filter(is_reference).select("copy", "value"), listed_values.lazy()]
+    recipients = mentioned.lazy().filter(pl.col("kind") != "reply_to")
     found = pl.collect_all(
         [
-            with_signs(copies, headers.lazy()).select(pl.col(name).cast(kind) for name, kind in COPY.items()),
-            named.select(pl.col(name).cast(kind) for name, kind in MENTION.items()),
-            pl.concat(links).unique(),
+            copies.select(pl.col(name).cast(kind) for name, kind in COPY.items()),
+            recipients.select(pl.col(name).cast(kind) for name, kind in MENTION.items()),
+            reference_ids(pl.concat(texts)),
         ]
     )
     return Copies(*found, everything.select("stream", "user_id", "record_id", "outcome"))
@@ -157,7 +159,6 @@ def _facts(counted: pl.LazyFrame, hash_key: str) -> pl.LazyFrame:
         pl.col("subject_key").fill_null(subject_key(None, hash_key)),
         "subject",
         "sent_at",
-        pl.col("@odata.type").str.starts_with("#microsoft.graph.eventMessage").fill_null(False).alias("is_event_message"),
     )
 
 
@@ -190,61 +191,74 @@ def headers_of(counted: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def sent_by(counted: pl.LazyFrame, owners: pl.LazyFrame, owner_address: pl.LazyFrame) -> pl.LazyFrame:
-    """Who sent each copy (N19), and whether it is the sender's (N18): copy, is_senders, sender_address, sender_name."""
+def named_senders(counted: pl.LazyFrame) -> pl.LazyFrame:
+    """Whom copies name as their author and as the one who sent them: copy, user_id, is_sent, is_event_message, from, by, from_name,
+    by_name."""
     person = {name: pl.col(role).struct.field("emailAddress").struct for name, role in (("from", "from"), ("by", "sender"))}
-    people = counted.select(
-        "copy", "user_id", "is_sent",
+    return counted.select(
+        "copy", "user_id", pl.col("is_sent").fill_null(False),
+        pl.col("@odata.type").str.starts_with("#microsoft.graph.eventMessage").fill_null(False).alias("is_event_message"),
         *[canonical(field.field("address")).alias(name) for name, field in person.items()],
         *[field.field("name").alias(f"{name}_name") for name, field in person.items()],
     )  # fmt: skip
-    people = people.join(owner_address.rename({"address": "owner"}), on="user_id", how="left", maintain_order="left")
-    for name in person:
-        mine = owners.select("user_id", pl.col("address").alias(name), pl.lit(True).alias(f"{name}_is_own"))
-        people = people.join(mine, on=["user_id", name], how="left", maintain_order="left")
-    return people.select(
+
+
+def sent_by(people: pl.LazyFrame, owners: pl.LazyFrame, owner_address: pl.LazyFrame) -> pl.LazyFrame:
+    """Who sent each copy (N19), and whether it is the sender's (N18), in order: copy, is_senders, sender_address, sender_name,
+    is_event_message. `people`: that of `named_senders`."""
+    # Nearly all mail is sent by the one who wrote it.
+    others = people.filter(pl.col("by").ne_missing(pl.col("from")))
+    named = pl.concat(
+        [
+            people.select("copy", "user_id", pl.col("from").alias("address")),
+            others.select("copy", "user_id", pl.col("by").alias("address")),
+        ]
+    )
+    is_own = named.join(owners, on=["user_id", "address"], how="semi").select("copy", pl.lit(True).alias("is_own")).unique()
+    nobody = people.filter("is_sent", pl.col("from").is_null(), pl.col("by").is_null())
+    owner = nobody.join(owner_address, on="user_id").select("copy", pl.col("address").alias("owner"))
+    known = pl.concat([is_own, owner], how="diagonal").group_by("copy").agg(pl.all().max())
+    return people.join(known, on="copy", how="left", maintain_order="left").select(
         "copy",
-        (pl.col("is_sent") | pl.col("from_is_own").fill_null(False) | pl.col("by_is_own").fill_null(False)).alias("is_senders"),
-        pl.coalesce("from", "by", pl.when("is_sent").then(pl.col("owner"))).alias("sender_address"),
+        (pl.col("is_sent") | pl.col("is_own").fill_null(False)).alias("is_senders"),
+        pl.coalesce("from", "by", "owner").alias("sender_address"),
         pl.when(pl.col("from").is_not_null()).then("from_name").when(pl.col("by").is_not_null()).then("by_name").alias("sender_name"),
+        "is_event_message",
     )  # fmt: skip
 
 
-def with_authors(copies: pl.LazyFrame, people: pl.LazyFrame, mentioned: pl.LazyFrame, headers: pl.LazyFrame) -> pl.LazyFrame:
-    """`copies` with their senders (`people`), whether a list rewrote its From, and the author then (N20)."""
+def with_authors(people: pl.LazyFrame, mentioned: pl.LazyFrame, headers: pl.LazyFrame) -> pl.LazyFrame:
+    """The senders of copies (`people`) with whether a list rewrote a copy's From, and the author then (N20)."""
     lists = _list_addresses(headers)
     has_list = headers.filter(pl.col("name").is_in(["list-id", "list-post"])).select("copy", pl.lit(True).alias("has_list"))
     origin = people.select("copy", "sender_address")
     of_sender = {"left_on": ["copy", "address"], "right_on": ["copy", "sender_address"], "how": "semi"}
     is_list = lists.join(origin, **of_sender).select("copy", pl.lit(True).alias("is_list"))
-    named = mentioned.filter(pl.col("kind").is_in(["to", "cc"]))
-    among = named.join(origin, **of_sender).select("copy", pl.lit(True).alias("is_among"))
     replies = mentioned.filter(pl.col("kind") == "reply_to").join(origin, on="copy", maintain_order="left")
     elsewhere = replies.filter(pl.col("address") != pl.col("sender_address"))
+    # Whom a copy names matters for those alone that ask for replies elsewhere.
+    named = mentioned.filter(pl.col("kind").is_in(["to", "cc"])).join(elsewhere.select("copy", "sender_address"), on="copy")
+    among = named.filter(pl.col("address") == pl.col("sender_address")).select("copy", pl.lit(True).alias("is_among"))
     author = (
         elsewhere.join(lists, on=["copy", "address"], how="anti", maintain_order="left")
         .unique("copy", keep="first", maintain_order=True)
         .select("copy", pl.col("address").alias("reply_address"), pl.col("name").alias("reply_name"))
     )
     # Few copies have any of these, so that they are put together before they are looked up.
-    known = [has_list, is_list, among, elsewhere.select("copy", pl.lit(True).alias("replies_elsewhere")), author]
-    facts = pl.concat(known, how="diagonal").group_by("copy").agg(pl.all().max())
-    people = people.join(facts, on="copy", how="left", maintain_order="left")
+    known = pl.concat([has_list, is_list, among, author], how="diagonal").group_by("copy").agg(pl.all().max())
     yes = lambda name: pl.col(name).fill_null(False)  # noqa: E731
     via = pl.col("sender_name").str.contains(r" via \S.*$").fill_null(False)
-    people = people.with_columns(
-        (
-            pl.col("sender_address").is_not_null()
-            & ((yes("has_list") & (via | yes("is_list"))) | (yes("is_among") & yes("replies_elsewhere")))
-        ).alias("is_rewritten"),
+    is_of_list = (yes("has_list") & (via | yes("is_list"))) | yes("is_among")
+    has_reply = pl.col("reply_address").is_not_null()
+    found = people.join(known, on="copy", how="left", maintain_order="left").with_columns(
+        (pl.col("sender_address").is_not_null() & is_of_list).alias("is_rewritten"),
         pl.coalesce("reply_address", "sender_address").alias("author_address"),
-        pl.when(pl.col("reply_address").is_not_null())
-        .then(pl.col("reply_name"))
-        .otherwise(pl.col("sender_name"))
-        .alias("author_name"),
+        pl.when(has_reply).then("reply_name").otherwise("sender_name").alias("author_name"),
         pl.lit(None, dtype=pl.String).alias("sender_party_id"),
     )
-    return copies.join(people, on="copy", how="left", maintain_order="left")
+    # Of other copies the sender is the author.
+    authors = [pl.when("is_rewritten").then(name).alias(name) for name in ("author_address", "author_name")]
+    return found.with_columns(authors)
 
 
 def _list_addresses(headers: pl.LazyFrame) -> pl.LazyFrame:
@@ -262,8 +276,8 @@ def _list_addresses(headers: pl.LazyFrame) -> pl.LazyFrame:
     return spelt.filter(pl.col("address").is_not_null()).unique()
 
 
-def with_signs(copies: pl.LazyFrame, headers: pl.LazyFrame) -> pl.LazyFrame:
-    """`copies` with the first automatic and the first bulk sign of a copy as places in RULES (N22, N23)."""
+def with_signs(people: pl.LazyFrame, headers: pl.LazyFrame) -> pl.LazyFrame:
+    """`people` with the first automatic and the first bulk sign of a copy as places in RULES (N22, N23)."""
     name, value = pl.col("name"), pl.col("value").str.to_lowercase()
     submitted = value.str.split(";").list.first().str.strip_chars()
     sign = (
@@ -282,7 +296,7 @@ def with_signs(copies: pl.LazyFrame, headers: pl.LazyFrame) -> pl.LazyFrame:
         pl.col("sign").filter(pl.col("sign") >= 6).min().alias("bulk_rule"),
     )
     event = pl.when(pl.col("is_event_message")).then(RULES.index("event_message"))
-    return copies.join(firsts, on="copy", how="left", maintain_order="left").with_columns(
+    return people.join(firsts, on="copy", how="left", maintain_order="left").with_columns(
         pl.min_horizontal(pl.col("automated_rule"), event).cast(pl.Int32).alias("automated_rule")
     )
 
