@@ -1,12 +1,13 @@
 """Threads of mail that is worked out in portions: of everything, and of what a run touched (N25, N26)."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 import polars as pl
 
 from jobs.normalise import monthly, threads
 from jobs.normalise.monthly import Partitions
+from jobs.normalise.portions import Portions
 from jobs.normalise.shelf import Shelf
 
 MONTH = pl.Categorical()
@@ -37,29 +38,39 @@ def _gathered(bundles: Iterable[tuple[pl.DataFrame, pl.DataFrame]]) -> tuple[np.
     return np.concatenate(numbers), pl.concat(months), tied
 
 
-def of_touched(kept: Partitions, touched: pl.DataFrame, worked: dict[str, pl.DataFrame]) -> tuple[pl.DataFrame, pl.DataFrame]:
+def of_touched(
+    kept: Partitions, portions: Portions, touched: pl.DataFrame, email: pl.DataFrame, tied: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Threads of the emails worked out, and of those elsewhere that they join, leave or once were joined by.
 
-    Returns all their rows, and those of other emails (activity_id, month) whose thread is another than before.
+    `email`, `tied`: those worked out (activity_id, is_out), and what ties them (email, its place among them, and node). Returns all
+    their rows, and those of other emails (activity_id, month) whose thread is another than before.
     """
-    ids = worked["activity"].get_column("activity_id")
-    tied = worked["node"].filter(~pl.col("is_out")).select("activity_id", "node")
-    every = kept.months
+    ids = email.filter(~pl.col("is_out")).get_column("activity_id")
+    mine = tied.select(email.get_column("activity_id").gather(tied.get_column("email")), "node")
 
-    def before(months: list[str], column: str, values: pl.Series) -> pl.DataFrame:
-        rows = kept.scan("activity_thread", ["activity_id", "thread_id"], months)
-        return rows.filter(pl.col(column).is_in(values.unique().implode())).collect(engine="streaming")
+    def before(months: Collection[str], column: str, values: pl.Series) -> pl.DataFrame:
+        # Emails that are all out have no tables of their month.
+        rows = kept.scan("activity_thread", ["activity_id", "thread_id"], [month for month in kept.months if month in months])
+        return rows.filter(_among(column, values)).collect(engine="streaming")
 
-    def nodes(months: list[str], column: str, values: pl.Series) -> pl.DataFrame:
-        rows = kept.scan("node", ["activity_id", "is_out", "node"], months).filter(~pl.col("is_out"))
-        return rows.filter(pl.col(column).is_in(values.unique().implode())).drop("is_out").collect(engine="streaming")
+    def copies(column: str, values: pl.Series) -> pl.DataFrame:
+        return portions.rows("copy", ["copy", "activity_id", "month", "is_out"], _among(column, values) & ~pl.col("is_out"))
 
-    near = pl.concat([nodes(every, "node", tied.get_column("node")).select("activity_id", "month"), touched]).unique()
-    affected = before(near.get_column("month").unique().to_list(), "activity_id", near.get_column("activity_id"))
-    others = before(every, "thread_id", affected.get_column("thread_id")).join(touched, on="activity_id", how="anti")
-    others_tied = nodes(others.get_column("month").unique().to_list(), "activity_id", others.get_column("activity_id"))
-    others_tied = others_tied.select("activity_id", "node")
-    found = threads.threads(pl.concat([ids, others.get_column("activity_id")]), pl.concat([tied, others_tied]))
+    def nodes(column: str, values: pl.Series) -> pl.DataFrame:
+        return portions.rows("node", ["copy", "node"], _among(column, values))
+
+    sharing = copies("copy", nodes("node", tied.get_column("node")).get_column("copy"))
+    near = pl.concat([sharing.select("activity_id", "month"), touched]).unique()
+    affected = before(set(near.get_column("month")), "activity_id", near.get_column("activity_id"))
+    others = before(kept.months, "thread_id", affected.get_column("thread_id")).join(touched, on="activity_id", how="anti")
+    of_others = copies("activity_id", others.get_column("activity_id"))
+    others_tied = nodes("copy", of_others.get_column("copy")).join(of_others, on="copy").select("activity_id", "node").unique()
+    found = threads.threads(pl.concat([ids, others.get_column("activity_id")]), pl.concat([mine, others_tied]))
     changed = others.join(found, on=["activity_id", "thread_id"], how="anti")
-    mine = found.join(worked["activity"], on="activity_id", how="semi")
-    return pl.concat([mine, found.join(changed, on="activity_id", how="semi")]), changed.select("activity_id", "month")
+    own = found.join(ids.to_frame(), on="activity_id", how="semi")
+    return pl.concat([own, found.join(changed, on="activity_id", how="semi")]), changed.select("activity_id", "month")
+
+
+def _among(column: str, values: pl.Series) -> pl.Expr:
+    return pl.col(column).is_in(values.unique().implode())

@@ -10,54 +10,34 @@ from dataclasses import dataclass
 import polars as pl
 
 from jobs.normalise import activities, gone, mail, mail_threads, monthly, quarantine, replay, threads
-from jobs.normalise.monthly import OUTPUTS, Months, Partitions, month_of
+from jobs.normalise.monthly import OUTPUTS, Months, Partitions
+from jobs.normalise.portions import Portions, portion
 from jobs.normalise.quarantine import QUARANTINED
 from jobs.normalise.replay import place
 from jobs.normalise.seen import Seen
 from jobs.normalise.shards import Frames, Shards
-from jobs.normalise.shelf import Shelf, compacted
+from jobs.normalise.shelf import Finished, Shelf, compacted
 from jobs.normalise.side_by_side import side_by_side
-from jobs.privacy.opt_out import OptOut, opted_out_activities
+from jobs.normalise.worked import FRESH, KEPT, WORKED, MailRules, People, Worked, worked_out
+from jobs.privacy.opt_out import OptOut
 
 KEY = ["user_id", "record_id"]
-OF_COPY = {name: kind for name, kind in mail.COPY.items() if name != "conversation_id"}
-"""What is known of copies once their nodes are."""
-KEPT_COPY = {**OF_COPY, "activity_id": pl.String, "is_out": pl.Boolean, "place": pl.UInt64, "same_id": pl.UInt64,
-             "same_content": pl.UInt64, "signature": pl.UInt64}  # fmt: skip
-KEPT = {"copy": KEPT_COPY, "mention": {**mail.MENTION, "activity_id": pl.String},
-        "node": {"copy": pl.UInt32, "activity_id": pl.String, "is_out": pl.Boolean, "node": pl.UInt64}}  # fmt: skip
-FRESH = {
-    name: {column: kind for column, kind in schema.items() if column not in ("activity_id", "is_out")}
-    for name, schema in KEPT.items()
+SLIM = {
+    name: KEPT["copy"][name]
+    for name in ("copy", "source", "activity_id", "month", "place", "same_id", "same_content", "signature")
 }
-"""What is known of copies before it is worked out which email they are."""
-SLIM = {name: KEPT_COPY[name] for name in ("copy", "source", "activity_id", "place", "same_id", "same_content", "signature")}
-SLIM["month"] = pl.String()
+SLIM["portion"] = pl.UInt32()
 """What tells of an old copy whether it stands and with which others it may be of one email."""
 SHARD_ROWS = 120_000
-MONTHLY = {**OUTPUTS, **KEPT}
-"""The tables of one month: the mail part of the published tables, and what is kept for the next run."""
-WORKED = {name: schema for name, schema in MONTHLY.items() if name != "activity_thread"}
-"""Those of them that emails decide without regard to others."""
-
-
-@dataclass(frozen=True)
-class People:
-    """What mail needs to know of people and Dataverse: see `people` and `activities` for the columns."""
-
-    folders: pl.DataFrame
-    owners: pl.DataFrame
-    owner_address: pl.DataFrame
-    party: pl.DataFrame
-    emails: pl.DataFrame
-    opt_out: OptOut
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What the run before kept: its months, the first free number of a copy, the places of all messages ever seen, and what it knew."""
+    """What the run before kept: its months, what belongs to copies (KEPT), the first free number of a copy, the places of all messages
+    ever seen, and what it knew."""
 
     partitions: Partitions
+    portions: Portions
     next_copy: int
     seen: Seen
     folders: pl.DataFrame
@@ -85,22 +65,13 @@ class Updated:
     an email as they were (stream, user_id, record_id, outcome)."""
 
     months: Months
+    portions: Portions
     outcomes: pl.DataFrame
     next_copy: int
     seen: Seen
     conservation: pl.DataFrame
     quarantined: pl.DataFrame
     control: pl.DataFrame
-
-
-@dataclass(frozen=True)
-class MailRules:
-    """Settings that decide what mail becomes."""
-
-    hash_key: str
-    tolerance_seconds: int
-    drop_deleted: bool
-    collect_subjects: bool
 
 
 def update(new: NewMail, kept: Kept | None, people: People, rules: MailRules, shelf: Shelf) -> Updated:
@@ -119,16 +90,21 @@ def update(new: NewMail, kept: Kept | None, people: People, rules: MailRules, sh
     changed = people.emails.join(unchanged, on="activityid", how="anti")
     of_crm = mail.dataverse_copies(changed, people.party, rules.hash_key)
     shards.add(_numbered(_fresh(of_crm, signed), read.next_copy))
+    free = read.next_copy + of_crm.copies.height
     if kept is not None:
         # Dataverse copies that are not what they were no longer stand, nor do those of messages that were touched.
         replaced = pl.concat([old_crm.join(same, on="copy", how="anti"), old.filter(~is_crm & is_touched)])
-        months = _changed(kept, shards.everything(), replaced, old.filter(is_loose), people, rules, shelf)
+        fresh = shards.everything()
+        members = _members(fresh["copy"], replaced, old.filter(is_loose), kept)
+        months, portions = _changed(kept, fresh, replaced, members, free, people, rules, shelf)
+        free += members.height
     else:
-        months = _rebuilt(shards, people, rules, shelf)
+        months, portions = _rebuilt(shards, people, rules, shelf)
     return Updated(
         months,
+        portions,
         of_crm.outcomes,
-        read.next_copy + of_crm.copies.height,
+        free,
         read.seen,
         read.conservation,
         read.quarantined,
@@ -136,48 +112,63 @@ def update(new: NewMail, kept: Kept | None, people: People, rules: MailRules, sh
     )
 
 
-def _rebuilt(shards: Shards, people: People, rules: MailRules, shelf: Shelf) -> Months:
-    """Every month, with nothing kept."""
+def _rebuilt(shards: Shards, people: People, rules: MailRules, shelf: Shelf) -> tuple[Months, Portions]:
+    """Every month and portion, with nothing kept."""
     parts: monthly.Parts = {}
-    mail_threads.of_all(_bundles_worked_out(shards, people, rules, shelf, parts), shelf, parts)
-    return monthly.rewritten(None, MONTHLY, parts, [], {}, shelf)
+    portions = Portions()
+    mail_threads.of_all(_bundles_worked_out(shards, people, rules, shelf, parts, portions), shelf, parts)
+    return monthly.rewritten(None, OUTPUTS, parts, [], {}, shelf), portions
 
 
 def _bundles_worked_out(
-    shards: Shards, people: People, rules: MailRules, shelf: Shelf, parts: monthly.Parts
+    shards: Shards, people: People, rules: MailRules, shelf: Shelf, parts: monthly.Parts, portions: Portions
 ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-    """Add what the copies of each bundle are to `parts`; gives its emails (activity_id, month, is_out) and what ties them (email, its
-    place among them, and node)."""
-    for worked in side_by_side(lambda fresh: _worked_out(fresh, people, rules), shards.bundles()):
-        monthly.split(worked, WORKED, shelf, parts)
-        yield worked["email"], worked["node"].filter(~pl.col("is_out")).select("email", "node").unique()
+    """Add what the copies of each bundle are to `parts`, and these copies to `portions`; gives its emails (activity_id, month, is_out)
+    and what ties them (email, its place among them, and node)."""
+
+    def work(fresh: Frames) -> tuple[Worked, dict[str, Finished]]:
+        worked = worked_out(fresh, people, rules)
+        return worked, portion(worked.kept, shelf)
+
+    for worked, kept in side_by_side(work, shards.bundles()):
+        monthly.split(worked.tables, WORKED, shelf, parts)
+        portions.tables.append(kept)
+        yield worked.email, worked.tied
 
 
 def _changed(
-    kept: Kept, fresh: Frames, replaced: pl.DataFrame, loose: pl.DataFrame, people: People, rules: MailRules, shelf: Shelf
-) -> Months:
-    """The months that another content has for the copies that came (`fresh`) and went (`replaced`).
+    kept: Kept,
+    fresh: Frames,
+    replaced: pl.DataFrame,
+    members: pl.DataFrame,
+    free: int,
+    people: People,
+    rules: MailRules,
+    shelf: Shelf,
+) -> tuple[Months, Portions]:
+    """The months and portions that have another content for the copies that came (`fresh`) and went (`replaced`).
 
-    `loose`: old copies without message id.
+    `members`: old copies to work out again, which get new numbers from `free` on.
     """
-    members = _members(fresh["copy"], replaced, loose, kept)
-    fresh = {name: pl.concat([fresh[name], _loaded(kept, name, members)], how="diagonal") for name in KEPT}
-    worked = _worked_out(fresh, people, rules)
+    fresh = {name: pl.concat([fresh[name], _loaded(kept, name, members, free)]) for name in FRESH}
+    worked = worked_out(fresh, people, rules)
     lost = pl.concat([members, replaced])
     touched = lost.select("activity_id", "month").unique()
-    found, regrouped = mail_threads.of_touched(kept.partitions, touched, worked)
-    months = pl.concat([worked["email"].select("activity_id", "month"), regrouped]).unique("activity_id")
-    worked["activity_thread"] = monthly.ordered("activity_thread", found.join(months, on="activity_id"))
-    stale = pl.concat([touched.select("activity_id"), worked["email"].select("activity_id")]).unique()
+    found, regrouped = mail_threads.of_touched(kept.partitions, kept.portions, touched, worked.email, worked.tied)
+    months = pl.concat([worked.email.select("activity_id", "month"), regrouped]).unique("activity_id")
+    threads_ = monthly.ordered("activity_thread", found.join(months, on="activity_id"))
+    stale = pl.concat([touched.select("activity_id"), worked.email.select("activity_id")]).unique()
     of_threads = pl.concat([stale, regrouped.select("activity_id")])
-    return monthly.rewritten(
+    rewritten = monthly.rewritten(
         kept.partitions,
-        MONTHLY,
-        monthly.split(worked, MONTHLY, shelf),
+        OUTPUTS,
+        monthly.split({**worked.tables, "activity_thread": threads_}, OUTPUTS, shelf),
         lost.get_column("month").unique().to_list(),
-        {name: of_threads if name == "activity_thread" else stale for name in MONTHLY},
+        {name: of_threads if name == "activity_thread" else stale for name in OUTPUTS},
         shelf,
     )
+    gone = kept.portions.rows("copy", ["copy", "activity_id"], pl.col("activity_id").is_in(stale.to_series().implode()))
+    return rewritten, kept.portions.adding(worked.kept, gone.get_column("copy"), shelf)
 
 
 @dataclass(frozen=True)
@@ -339,10 +330,7 @@ def _numbered(fresh: Frames, first: int) -> Frames:
 
 def _old(kept: Kept | None, which: pl.Expr) -> pl.DataFrame:
     """Copies of the run before (SLIM) that a condition on these columns holds for."""
-    if kept is None:
-        return pl.DataFrame(schema=SLIM)
-    found = kept.partitions.scan("copy", [name for name in SLIM if name != "month"], kept.partitions.months).filter(which)
-    return found.collect(engine="streaming")
+    return kept.portions.rows("copy", [*SLIM], which) if kept is not None else pl.DataFrame(schema=SLIM)
 
 
 def _members(fresh: pl.DataFrame, replaced: pl.DataFrame, loose: pl.DataFrame, kept: Kept) -> pl.DataFrame:
@@ -365,44 +353,10 @@ def _members(fresh: pl.DataFrame, replaced: pl.DataFrame, loose: pl.DataFrame, k
         asked = [pl.concat(pair) for pair in zip(asked, wanted, strict=True)]
 
 
-def _loaded(kept: Kept, name: str, members: pl.DataFrame) -> pl.DataFrame:
-    """Rows of the member copies in a kept table, without what is worked out anew."""
-    months = members.get_column("month").unique().sort().to_list()
-    rows = kept.partitions.scan(name, list(KEPT[name]), months)
-    rows = rows.filter(pl.col("copy").is_in(members.get_column("copy").implode()))
-    return rows.drop("month", "activity_id", "is_out", strict=False).collect(engine="streaming").sort("copy")
-
-
-def _worked_out(copies: Frames, people: People, rules: MailRules) -> Frames:
-    """The monthly tables, threads apart, of the emails that `copies` are, each in its row order and with `month`; and `email`.
-
-    `email`: activity_id, month, is_out of every email, in order of activity_id; `node` has the place in it as `email`.
-    """
-    held = mail.Copies(copies["copy"].select(OF_COPY.keys()), copies["mention"], pl.DataFrame(schema=mail.LINK), pl.DataFrame())
-    found, assigned, ids = activities.emails(
-        held, people.emails, people.party, people.owners, people.owner_address, rules.tolerance_seconds
-    )
-    out = found.activity.select("activity_id").clear()
-    if people.opt_out:
-        out = opted_out_activities(found.participant, found.party, people.opt_out)
-    activity = found.activity.sort("activity_id")
-    is_out = pl.col("activity_id").is_in(out.get_column("activity_id").implode()).alias("is_out")
-    email = activity.select(ids, month_of(pl.col("occurred_at")), is_out)
-    tables = {
-        "activity": activity,
-        "activity_participant": found.participant,
-        "activity_party": found.party,
-        "activity_subject": found.subject if rules.collect_subjects else found.subject.clear(),
-    }
-    if not out.is_empty():
-        tables = {name: table.join(out, on="activity_id", how="anti") for name, table in tables.items()}
-    shown = {name: monthly.ordered(name, table) for name, table in tables.items()}
-    of_copies = {name: copies[name].join(assigned, on="copy").sort("copy") for name in KEPT}
-    return {"email": email, **{name: _named(table, email) for name, table in {**shown, **of_copies}.items()}}
-
-
-def _named(table: pl.DataFrame, email: pl.DataFrame) -> pl.DataFrame:
-    """`table` with the email that its activity_id counts to: `email`, and that email's activity_id, month and is_out."""
-    number = table.get_column("activity_id").cast(pl.UInt32)
-    facts = email.select(pl.all().gather(number))
-    return table.drop("activity_id").with_columns(number.alias("email"), *facts.iter_columns())
+def _loaded(kept: Kept, name: str, members: pl.DataFrame, free: int) -> pl.DataFrame:
+    """Rows of the member copies in a kept table, without what is worked out anew, and numbered from `free`."""
+    copies = members.get_column("copy")
+    rows = kept.portions.rows(name, [*FRESH[name]], pl.col("copy").is_in(copies.implode()), members.get_column("portion"))
+    numbers = copies.sort().to_frame().with_row_index("new", offset=free)
+    numbered = rows.join(numbers, on="copy", maintain_order="left").with_columns(pl.col("new").alias("copy")).drop("new")
+    return numbered.sort("copy", maintain_order=True)

@@ -24,7 +24,7 @@ SORT = {
     "activity_thread": ["activity_id"],
     "activity_subject": ["activity_id"],
 }
-"""Row order of the published tables; those that are kept for the next run lie in order of `copy`."""
+"""Row order of the published tables; what is kept of copies beside them lies in order of `copy`."""
 
 MANY_ROWS = 300_000
 """Tables of more rows are put together one after the other."""
@@ -137,16 +137,20 @@ def _as_it_is(kept: Partitions | None, months: Months, table: str, columns: list
 
 
 def held(kept: Partitions | None, months: Months) -> pl.DataFrame:
+    """Copies behind the activities of months, as `counted` counts them."""
+    return counted(_as_it_is(kept, months, "copy", ["stream", "is_out"]))
+
+
+def counted(copies: list[pl.LazyFrame]) -> pl.DataFrame:
     """Copies behind the activities, and behind those that are left out because somebody on them opted out (N55).
 
     Returns stream, outcome (kept, ignored:opted_out), row_count: counted where the work ends, so that a copy that is lost on the way
-    is missing in the sum.
+    is missing in the sum. `copies`: stream, is_out, in parts.
     """
     outcome = pl.when("is_out").then(pl.lit("ignored:opted_out")).otherwise(pl.lit("kept")).alias("outcome")
     by = ["stream", "is_out"]
     counted = pl.len().cast(pl.Int64).alias("row_count")
-    parts = _as_it_is(kept, months, "copy", by)
-    found = [part.group_by(by).agg(counted).collect(engine="streaming") for part in parts]
+    found = [part.group_by(by).agg(counted).collect(engine="streaming") for part in copies]
     empty = pl.DataFrame(schema={"stream": pl.String, "is_out": pl.Boolean, "row_count": pl.Int64})
     counts = pl.concat([empty, *found]).group_by(by).agg(pl.col("row_count").sum())
     return counts.select("stream", outcome, "row_count")

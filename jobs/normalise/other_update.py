@@ -9,10 +9,10 @@ import polars as pl
 
 from jobs.normalise import activities, mail, meetings, monthly
 from jobs.normalise.calendars import Calendars
-from jobs.normalise.mail_update import People
 from jobs.normalise.monthly import OUTPUTS, Months, Partitions, month_of
 from jobs.normalise.replay import place
 from jobs.normalise.shelf import Shelf
+from jobs.normalise.worked import People
 from jobs.privacy.opt_out import opted_out_activities
 
 COPY = {**meetings.COPY, "activity_id": pl.String, "is_out": pl.Boolean, "place": pl.UInt64, "signature": pl.UInt64}

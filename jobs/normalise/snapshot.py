@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from jobs.errors import RapportError
 from jobs.normalise import calendars, crm, mail_update, monthly, other_update
 from jobs.normalise.monthly import OUTPUTS, Months, Partitions
+from jobs.normalise.portions import Portions
 from jobs.normalise.quarantine import CONSERVATION, QUARANTINED
 from jobs.normalise.seen import Seen
 from jobs.normalise.shelf import Finished, write_parquet
@@ -45,10 +46,7 @@ REACH = {
        for name, table in crm.TABLES.items() if name not in OF_ACTIVITIES},
 }  # fmt: skip
 """Tables whose changes are told, with the columns that tell whom a changed row reaches; other tables reach readers through these."""
-MONTHLY = {
-    kind: {**tables, "address": monthly.ADDRESS}
-    for kind, tables in (("mail", mail_update.MONTHLY), ("others", other_update.MONTHLY))
-}
+MONTHLY = {kind: {**tables, "address": monthly.ADDRESS} for kind, tables in (("mail", OUTPUTS), ("others", other_update.MONTHLY))}
 """The tables that lie by month, for mail and for the other activities."""
 
 
@@ -104,6 +102,7 @@ class Lake:
         }
         mail = mail_update.Kept(
             self._partitions("mail", state["months"]["mail"]),
+            self._portions(state["portions"], side["gone"].to_series()),
             state["next_copy"]["mail"],
             Seen(side["seen"].to_series(), side["seen_later"].to_series()),
             side["folders"],
@@ -148,6 +147,12 @@ class Lake:
             return pl.read_parquet(self.root / months[month][table], hive_partitioning=False)
 
         return Partitions(list(months), scan, load)
+
+    def _portions(self, listed: list[dict[str, str]], gone: pl.Series) -> Portions:
+        files = [{name: self.root / path for name, path in tables.items()} for tables in listed]
+        return Portions(
+            [{name: Finished(pl.scan_parquet(file), file) for name, file in tables.items()} for tables in files], gone
+        )
 
     def write(self, result: Normalised, facts: dict[str, Any], based_on: Basis, streams: pl.DataFrame) -> dict[str, Any]:
         """Write what changed, then the manifest, and return it; a result that changes nothing leaves the manifest as it is."""
@@ -205,7 +210,8 @@ class Lake:
 
         def written(month: str) -> dict[str, str]:
             frames = changed[month]
-            if "copy" in frames and frames["copy"].rows.select(pl.len()).collect().item() == 0:
+            decides = "copy" if "copy" in MONTHLY[kind] else "activity"
+            if decides in frames and frames[decides].rows.select(pl.len()).collect().item() == 0:
                 return {}
             files = {
                 name: self._finished(f"{name}/month={month}" if name in OUTPUTS else f"state/{kind}/{name}/month={month}", table)
@@ -234,6 +240,7 @@ class Lake:
         place = ["stream", "round", "page", "row"]
         side = {
             "streams": streams.sort("file", "source", "stream"),
+            "gone": mail.portions.gone.to_frame(),
             "seen": mail.seen.most.to_frame("place"),
             "seen_later": mail.seen.later.to_frame("place"),
             "folders": known.folders,
@@ -260,6 +267,10 @@ class Lake:
             **asdict(based_on),
             "next_copy": {"mail": mail.next_copy, "others": result.others.next_copy},
             "months": months,
+            "portions": [
+                {name: self._finished(f"state/mail/{name}", table) for name, table in tables.items()}
+                for tables in mail.portions.tables
+            ],
             "side": written,
             "opt_out": {name: sorted(getattr(known.opt_out, name)) for name in ("ids", "addresses", "domains")},
         }
@@ -272,6 +283,8 @@ class Lake:
     def _finished(self, folder: str, table: Finished) -> str:
         if table.file is None:
             return self._content(folder, table.rows.collect())
+        if table.file.parent == self.root / folder:
+            return f"{folder}/{table.file.name}"
         with table.file.open("rb") as file:
             path = f"{folder}/{hashlib.file_digest(file, 'sha256').hexdigest()[:24]}.parquet"
             if not (self.root / path).exists():

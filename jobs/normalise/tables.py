@@ -8,9 +8,10 @@ import polars as pl
 from jobs.normalise import calendars, crm, folders, mail_update, monthly, other_update, people, quarantine, replay
 from jobs.normalise.calendars import Calendars, NewEvents
 from jobs.normalise.identity import Identity, identified
-from jobs.normalise.mail_update import MailRules, NewMail, People
+from jobs.normalise.mail_update import NewMail
 from jobs.normalise.monthly import Partitions
 from jobs.normalise.shelf import Shelf
+from jobs.normalise.worked import MailRules, People
 from jobs.privacy.opt_out import OptOut, with_people
 
 RECORD_ADDRESS = {"record_type": pl.String, "record_id": pl.String, "address": pl.String, "position": pl.Int32}
@@ -164,7 +165,7 @@ def normalised(raw: Raw, rules: Rules, kept: Kept | None = None, shelf: Shelf | 
         quarantine.summed(
             [
                 mails.conservation.filter(pl.col("outcome") != "kept"),
-                monthly.held(mail_kept, mails.months),
+                monthly.counted(mails.portions.each("copy", ["stream", "is_out"])),
                 monthly.held(others_kept, others.months),
                 events.passed,
                 _left_out(events.index),
