@@ -29,19 +29,21 @@ def decode(payload: pl.Series, fields: dict[str, Any]) -> pl.DataFrame:
 
 def _decoded(part: pl.Series, fields: dict[str, Any]) -> pl.DataFrame:
     values = _read(part, fields)
-    odd = pl.concat([_maybe_other(values.get_column(name), name, part) for name in fields]).unique().sort()
+    odd = _maybe_other(values, fields, part)
     if odd.is_empty():
         return values
     texts = [orjson.dumps(_fit(orjson.loads(text), pl.Struct(fields))).decode() for text in part.gather(odd).to_list()]
     mended = _read(pl.Series("payload", texts, dtype=pl.String), fields)
     place = pl.Series("place", range(len(part)), dtype=odd.dtype)
-    order = pl.concat([place.filter(~place.is_in(odd.implode())), odd]).arg_sort()
-    return pl.concat([values.filter(~place.is_in(odd.implode())), mended]).select(pl.all().gather(order))
+    others = ~place.is_in(odd.implode())
+    order = pl.concat([place.filter(others), odd]).arg_sort()
+    return pl.concat([values.filter(others), mended]).select(pl.all().gather(order))
 
 
 def _read(part: pl.Series, fields: dict[str, Any]) -> pl.DataFrame:
     """The fields as DuckDB reads them: a list or an object where a text belongs as its JSON text, a single value for a list as null."""
-    payload = duckdb.from_arrow(part.to_frame("payload").to_arrow(), connection=_duckdb().cursor())
+    table = part.to_frame("payload").to_arrow(compat_level=pl.CompatLevel.newest())
+    payload = duckdb.from_arrow(table, connection=_duckdb().cursor())
     shape = json.dumps({name: _duckdb_shape(kind) for name, kind in fields.items()})
     # A quote in a field's name must not end the text of the query.
     quoted = shape.replace("'", "''")
@@ -49,15 +51,15 @@ def _read(part: pl.Series, fields: dict[str, Any]) -> pl.DataFrame:
         values = pl.DataFrame(payload.project(f"unnest(from_json(payload, '{quoted}'))").to_arrow_table())
     except duckdb.InvalidInputException:
         # DuckDB's own text quotes the record.
-        raise RapportError(
-            "a payload in the raw log is no JSON: the file is damaged; restore it, or remove the log and extract anew"
-        ) from None
+        message = "a payload in the raw log is no JSON: the file is damaged; restore it, or remove the log and extract anew"
+        raise RapportError(message) from None
     return values.select([pl.col(name).cast(kind) for name, kind in fields.items()])
 
 
 @cache
 def _duckdb() -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(config={"threads": 1})
+    """A connection that hands over texts as Polars holds them."""
+    return duckdb.connect(config={"threads": 1, "produce_arrow_string_view": True, "arrow_output_version": "1.4"})
 
 
 def _duckdb_shape(kind: Any) -> Any:
@@ -66,26 +68,35 @@ def _duckdb_shape(kind: Any) -> Any:
     return [_duckdb_shape(kind.inner)] if isinstance(kind, pl.List) else "VARCHAR"
 
 
-def _maybe_other(values: pl.Series, name: str, payload: pl.Series) -> pl.Series:
-    """Places of values that may be of another shape than the field's."""
-    if isinstance(values.dtype, pl.List):
-        absent = values.is_null().arg_true()
-        given = absent.filter(payload.gather(absent).str.contains(f'"{name}"', literal=True))
-        return pl.concat([given, _nested(values)])
-    return _nested(values)
+def _maybe_other(values: pl.DataFrame, fields: dict[str, Any], payload: pl.Series) -> pl.Series:
+    """Places of the records that may hold a value of another shape than its field."""
+    lists = [name for name, kind in fields.items() if isinstance(kind, pl.List)]
+    found = [_nested(values)]
+    for name in lists:
+        absent = values.get_column(name).is_null().arg_true()
+        found.append(absent.filter(payload.gather(absent).str.contains(f'"{name}"', literal=True)))
+    return pl.concat(found).unique().sort()
 
 
-def _nested(values: pl.Series) -> pl.Series:
+def _nested(values: pl.DataFrame) -> pl.Series:
     """Places of texts, within lists and objects too, that look like a list or an object."""
-    if isinstance(values.dtype, pl.List):
-        inner = _nested(values.explode(empty_as_null=False, keep_nulls=False))
-        if inner.is_empty():
-            return inner
-        place = values.list.len().fill_null(0).cum_sum()
-        return place.search_sorted(inner, side="right").cast(inner.dtype)
-    if isinstance(values.dtype, pl.Struct):
-        return pl.concat([_nested(values.struct.field(field.name)) for field in values.dtype.fields]).unique()
-    return (values.str.starts_with("{") | values.str.starts_with("[")).fill_null(False).arg_true()
+    leaves = [leaf for name, kind in values.schema.items() for leaf in _leaves(pl.col(name), kind)]
+    signs = [text.str.starts_with(sign) for text, kind in leaves if kind == pl.String for sign in "{["]
+    found = [values.select(pl.any_horizontal(False, *signs).fill_null(False).arg_true().alias("place")).to_series()]
+    for items, kind in leaves:
+        if isinstance(kind, pl.List):
+            listed = values.select(items.alias("item")).to_series()
+            inner = _nested(listed.explode(empty_as_null=False, keep_nulls=False).to_frame())
+            ends = listed.list.len().fill_null(0).cum_sum()
+            found.append(ends.search_sorted(inner, side="right").cast(inner.dtype))
+    return pl.concat(found)
+
+
+def _leaves(value: pl.Expr, kind: Any) -> list[tuple[pl.Expr, Any]]:
+    """What an object holds that is none itself."""
+    if not isinstance(kind, pl.Struct):
+        return [(value, kind)]
+    return [leaf for field in kind.fields for leaf in _leaves(value.struct.field(field.name), field.dtype)]
 
 
 def _fit(value: Any, shape: Any) -> Any:
