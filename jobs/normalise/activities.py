@@ -1,6 +1,7 @@
 """What all activities share: columns, participants, parties, regarding; and phone calls and tasks (N37-N42, N44, N47-N50)."""
 
 from dataclasses import dataclass
+from typing import Generic
 
 import polars as pl
 
@@ -28,13 +29,13 @@ ENGAGEMENT = {"opencount": "open_count", "linksclickedcount": "link_click_count"
 
 
 @dataclass(frozen=True)
-class Activities:
+class Activities(Generic[Frame]):
     """Rows of one activity type: ACTIVITY, PARTICIPANT, PARTY, SUBJECT."""
 
-    activity: pl.DataFrame
-    participant: pl.DataFrame
-    party: pl.DataFrame
-    subject: pl.DataFrame
+    activity: Frame
+    participant: Frame
+    party: Frame
+    subject: Frame
 
 
 def parties(table: Frame, first_address: Frame) -> Frame:
@@ -67,12 +68,12 @@ def with_named_senders(party: Frame, emails: Frame, first_address: Frame) -> Fra
     return pl.concat([party, named], how="diagonal")
 
 
-def signatures(table: pl.DataFrame, party: pl.DataFrame) -> pl.DataFrame:
+def signatures(table: Frame, party: Frame) -> Frame:
     """What each Dataverse activity amounts to, its parties and their addresses included, as one number: activityid, signature.
 
     `party`: that of `parties`.
     """
-    facts = ["raw_subject", "raw_received_at", *(name for name in table.columns if not name.startswith("raw_"))]
+    facts = ["raw_subject", "raw_received_at", *(name for name in table.collect_schema().names() if not name.startswith("raw_"))]
     own = table.select("activityid", pl.struct(facts).hash(5).alias("own"))
     of_party = party.select("activity", pl.struct(pl.all().exclude("activity")).hash(5).alias("party"))
     parties_ = of_party.group_by("activity").agg(pl.col("party").sum())
@@ -245,25 +246,12 @@ def _subjects(copies: pl.DataFrame) -> pl.LazyFrame:
 
 def calls_and_tasks(
     table: pl.DataFrame, kind: str, party: pl.DataFrame, first_address: pl.DataFrame
-) -> tuple[Activities, pl.DataFrame]:
-    """Phone calls (`kind` phone_call) or tasks, and the outcome of every record (stream, user_id, record_id, outcome)."""
-    state = (
-        pl.when(pl.col("statecode") == 1)
-        .then(pl.lit("completed"))
-        .when(pl.col("statecode") == 2)
-        .then(pl.lit("cancelled"))
-        .otherwise(pl.lit("open"))
-    )
-    timed = table.lazy().with_columns(state.alias("source_state"), pl.col("raw_subject").alias("subject"))
-    timed = timed.with_columns(
-        pl.coalesce(
-            pl.when(pl.col("source_state") == "completed").then(pl.col("actualend")), "scheduledend", "scheduledstart"
-        ).alias("occurred_at")
-    )
-    is_bad = pl.col("occurred_at").is_not_null() & ~in_range(pl.col("occurred_at"))
-    timed = timed.with_columns(
-        pl.when(is_bad).then(pl.lit("quarantined:year_out_of_range")).otherwise(pl.lit("kept")).alias("outcome")
-    )
+) -> tuple[Activities[pl.DataFrame], pl.DataFrame]:
+    """Phone calls (`kind` phone_call) or tasks by the rules below, and the outcome of every record (stream, user_id, record_id, outcome).
+
+    `party`: that of `parties`; `first_address`: that of `people.first_addresses`.
+    """
+    timed = timed_calls(table.lazy())
     outcomes = timed.select(
         pl.col("raw_stream").alias("stream"),
         pl.lit(None, dtype=pl.String).alias("user_id"),
@@ -271,49 +259,67 @@ def calls_and_tasks(
         "outcome",
     )
     held = timed.filter(pl.col("outcome") == "kept").with_columns(mail.activity_id(kind, pl.col("activityid")))
-    held, outcomes = (frame.lazy() for frame in pl.collect_all([held, outcomes]))
-    spent = (pl.col("actualend") - pl.col("actualstart")).dt.total_seconds() / 60
-    incoming = (
-        pl.coalesce(pl.col("directioncode").not_(), pl.col("statuscode") == 4, pl.lit(False)) if kind == "phone_call" else None
+    held, outcomes = pl.collect_all([held, outcomes])
+    rows = call_people(held.lazy(), kind, party.lazy(), first_address.lazy())
+    subject = subject_rows(held.lazy().select("activity_id", "subject"))
+    activity, participant, subject = pl.collect_all([call_rows(held.lazy(), kind), participants(rows), subject])
+    return Activities(activity, participant, party_rows(rows, participant.lazy()).collect(), subject), outcomes
+
+
+def timed_calls(table: pl.LazyFrame) -> pl.LazyFrame:
+    """Calls or tasks with source_state (N37), occurred_at (N38), subject, and their outcome (R5)."""
+    state = (
+        pl.when(pl.col("statecode") == 1)
+        .then(pl.lit("completed"))
+        .when(pl.col("statecode") == 2)
+        .then(pl.lit("cancelled"))
+        .otherwise(pl.lit("open"))
     )
+    ended = pl.when(pl.col("source_state") == "completed").then(pl.col("actualend"))
+    is_bad = pl.col("occurred_at").is_not_null() & ~in_range(pl.col("occurred_at"))
+    return (
+        table.with_columns(state.alias("source_state"), pl.col("raw_subject").alias("subject"))
+        .with_columns(pl.coalesce(ended, "scheduledend", "scheduledstart").alias("occurred_at"))
+        .with_columns(pl.when(is_bad).then(pl.lit("quarantined:year_out_of_range")).otherwise(pl.lit("kept")).alias("outcome"))
+    )
+
+
+def call_rows(held: pl.LazyFrame, kind: str) -> pl.LazyFrame:
+    """ACTIVITY of calls or tasks (N44, N45, N48)."""
+    spent = (pl.col("actualend") - pl.col("actualstart")).dt.total_seconds() / 60
+    is_incoming = pl.coalesce(pl.col("directioncode").not_(), pl.col("statuscode") == 4, pl.lit(False))
+    direction = pl.when(is_incoming).then(pl.lit("incoming")).otherwise(pl.lit("outgoing")).alias("direction")
     copies = held.select(
         "activity_id", pl.lit("dataverse").alias("source"), pl.lit(None, dtype=pl.String).alias("user_id"),
         pl.col("activityid").alias("record_id"), pl.col("raw_received_at").alias("seen_at"),
     )  # fmt: skip
-    activity = (
-        held.select(
-            "activity_id",
-            pl.lit(kind).alias("activity_type"),
-            "source_state",
-            "occurred_at",
-            pl.col("occurred_at").alias("ended_at"),
-            pl.max_horizontal(pl.coalesce(pl.col("actualdurationminutes"), spent, 0.0), 0.0).alias("duration_minutes"),
-            pl.col("regardingobjectid_type").alias("regarding_type"),
-            pl.col("regardingobjectid").alias("regarding_id"),
-            *(
-                [pl.when(incoming).then(pl.lit("incoming")).otherwise(pl.lit("outgoing")).alias("direction")]
-                if incoming is not None
-                else []
-            ),
-        )
-        .with_columns(pl.when(pl.col("regarding_id").is_not_null()).then("regarding_type").alias("regarding_type"))
-        .join(provenance(copies), on="activity_id")
+    activity = held.select(
+        "activity_id",
+        pl.lit(kind).alias("activity_type"),
+        "source_state",
+        "occurred_at",
+        pl.col("occurred_at").alias("ended_at"),
+        pl.max_horizontal(pl.coalesce(pl.col("actualdurationminutes"), spent, 0.0), 0.0).alias("duration_minutes"),
+        pl.when(pl.col("regardingobjectid").is_not_null()).then("regardingobjectid_type").alias("regarding_type"),
+        pl.col("regardingobjectid").alias("regarding_id"),
+        *([direction] if kind == "phone_call" else []),
     )
+    return completed_columns(activity.join(provenance(copies), on="activity_id"))
+
+
+def call_people(held: pl.LazyFrame, kind: str, party: pl.LazyFrame, first_address: pl.LazyFrame) -> pl.LazyFrame:
+    """Owners of calls or tasks, and who called whom (N39): activity_id, party_type, party_id, role, address, name, response."""
     owner = held.filter(pl.col("ownerid").is_not_null()).select(
         "activity_id",
         pl.col("ownerid_type").alias("party_type"),
         pl.col("ownerid").alias("party_id"),
         pl.lit("owner").alias("role"),
+        pl.lit(None, dtype=pl.String).alias("name"),
+        pl.lit(None, dtype=pl.String).alias("response"),
     )
-    owner = owner.join(first_address.lazy(), on=["party_type", "party_id"], how="left")
-    roles = pl.LazyFrame({"mask": [1, 2], "role": ["from", "callee"]}, schema={"mask": pl.Int64, "role": pl.String})
-    named = (
-        held.select("activity_id", pl.col("activityid").alias("activity"))
-        if kind == "phone_call"
-        else held.clear().select("activity_id", pl.col("activityid").alias("activity"))
-    )
-    rows = pl.concat([named.join(party.lazy(), on="activity").join(roles, on="mask"), owner], how="diagonal")
-    participant = participants(rows.with_columns(pl.lit(None, dtype=pl.String).alias("response")))
-    every = [completed_columns(activity), participant, subject_rows(held.select("activity_id", "subject"))]
-    found, people, subjects = pl.collect_all(every)
-    return Activities(found, people, party_rows(rows, people.lazy()).collect(), subjects), outcomes.collect()
+    owner = owner.join(first_address, on=["party_type", "party_id"], how="left")
+    if kind != "phone_call":
+        return owner
+    called = held.select("activity_id", pl.col("activityid").alias("activity")).join(party, on="activity")
+    role = pl.when(pl.col("mask") == 1).then(pl.lit("from")).otherwise(pl.lit("callee")).alias("role")
+    return pl.concat([called.filter(pl.col("mask").is_in([1, 2])).with_columns(role), owner], how="diagonal")

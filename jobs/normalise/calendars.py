@@ -11,6 +11,7 @@ import orjson
 import polars as pl
 
 from jobs.normalise import meetings, quarantine, replay
+from jobs.normalise.frame import collected
 from jobs.normalise.payload import ANSWER, LOCAL_TIME, PERSON, decode
 from jobs.normalise.times import INSTANT, zoned_instant
 
@@ -102,7 +103,7 @@ def update(new: NewEvents, kept: Kept | None, closed: list[str]) -> Calendars:
     is_gone = pl.col("place").is_in(gone.get_column("place").implode())
     present = events.join(every.filter(pl.col("is_member") & ~is_gone), on="place", how="semi")
     is_closed = pl.col("user_id").is_in(closed)
-    copies = meetings.graph_copies(present.filter(~is_closed))
+    copies = collected(meetings.graph_copies(present.filter(~is_closed).lazy()))
     shut = present.filter(is_closed).select("stream", "user_id", "record_id", pl.lit("ignored:opted_out").alias("outcome"))
     outcomes = pl.concat([copies.outcomes, shut])
     decided = outcomes.select(replay.place(), pl.col("outcome").alias("decided"))

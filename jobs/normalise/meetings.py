@@ -1,12 +1,14 @@
 """Meetings: copies in calendars and in Dataverse, which of them are one, who was invited and answered what (N27-N36, N49)."""
 
 from dataclasses import dataclass
+from typing import Generic
 
 import polars as pl
 
 from jobs.normalise import mail
 from jobs.normalise.activities import Activities, completed_columns, participants, party_rows, provenance, regarding, subject_rows
 from jobs.normalise.addresses import canonical
+from jobs.normalise.frame import Frame
 from jobs.normalise.payload import boolean
 from jobs.normalise.times import INSTANT, in_range, instant
 
@@ -35,16 +37,17 @@ ATTENDEE = {
 
 
 @dataclass(frozen=True)
-class Copies:
-    """Copies that count (COPY), whom they invite (ATTENDEE, role resource included), and what became of every record."""
+class Copies(Generic[Frame]):
+    """Copies that count (COPY), whom they invite (ATTENDEE, role resource included), and what became of every record (stream, user_id,
+    record_id, outcome: kept, ignored:<reason> or quarantined:<reason>)."""
 
-    copies: pl.DataFrame
-    attendees: pl.DataFrame
-    outcomes: pl.DataFrame
+    copies: Frame
+    attendees: Frame
+    outcomes: Frame
 
 
-def graph_copies(events: pl.DataFrame) -> Copies:
-    """Copies in calendars, from `calendars.described`."""
+def graph_copies(events: pl.LazyFrame) -> Copies[pl.LazyFrame]:
+    """Copies in calendars, from `calendars.described` (N33, R5)."""
     outcome = (
         pl.when("is_master").then(pl.lit("ignored:master"))
         .when(~pl.col("start_at_zone_known") | ~pl.col("end_at_zone_known")).then(pl.lit("quarantined:unknown_zone"))
@@ -53,15 +56,18 @@ def graph_copies(events: pl.DataFrame) -> Copies:
         .when(pl.col("end_at") < pl.col("start_at")).then(pl.lit("quarantined:end_before_start"))
         .otherwise(pl.lit("kept"))
     )  # fmt: skip
-    told = events.lazy().with_columns(outcome.alias("outcome"))
+    told = events.with_columns(outcome.alias("outcome"))
     counted = told.filter(pl.col("outcome") == "kept").sort("user_id", "record_id").with_row_index("copy")
-    counted = with_uid(counted, "iCalUId").with_columns(
-        pl.col("organizer").struct.field("emailAddress").struct.field("address").alias("organizer_text")
-    )
-    counted = counted.with_columns(canonical(pl.col("organizer_text")).alias("organizer_address"))
+    outcomes = told.select("stream", "user_id", "record_id", "outcome")
+    return Copies(_graph_rows(counted), _graph_attendees(counted), outcomes)
+
+
+def _graph_rows(counted: pl.LazyFrame) -> pl.LazyFrame:
+    """COPY of events that count (N27, N28, N35, N49)."""
+    organizer = pl.col("organizer").struct.field("emailAddress").struct
     is_instance = pl.col("type").is_in(["occurrence", "exception"]) | pl.col("uid_has_date")
     original = pl.coalesce(pl.col("originalStart").pipe(instant), "start_at")
-    copies = counted.select(
+    copies = with_uid(counted, "iCalUId").select(
         "copy",
         pl.lit("graph").alias("source"),
         "stream",
@@ -79,17 +85,21 @@ def graph_copies(events: pl.DataFrame) -> Copies:
         (pl.col("sensitivity").str.to_lowercase() == "private").fill_null(False).alias("is_private"),
         pl.col("responseStatus").struct.field("response").str.to_lowercase().alias("response"),
         "subject",
-        "organizer_address",
+        canonical(organizer.field("address")).alias("organizer_address"),
         pl.lit(None, dtype=pl.String).alias("organizer_party_id"),
-        pl.col("organizer").struct.field("emailAddress").struct.field("name").alias("organizer_name"),
+        organizer.field("name").alias("organizer_name"),
     )
-    invited = (
-        counted.select("copy", pl.col("attendees").alias("person")).filter(pl.col("person").list.len() > 0).explode("person")
-    )
+    return copies.select(COPY.keys()).cast(COPY)
+
+
+def _graph_attendees(counted: pl.LazyFrame) -> pl.LazyFrame:
+    """ATTENDEE of events that count (N30, N34)."""
+    listed = counted.select("copy", pl.col("attendees").alias("person"))
+    invited = listed.filter(pl.col("person").list.len() > 0).explode("person")
     person = pl.col("person").struct
     attendees = invited.select(
         "copy",
-        person.field("emailAddress").struct.field("address").alias("text"),
+        canonical(person.field("emailAddress").struct.field("address")).alias("address"),
         pl.lit(None, dtype=pl.String).alias("party_id"),
         person.field("emailAddress").struct.field("name").alias("name"),
         person.field("type").str.to_lowercase().alias("type"),
@@ -97,21 +107,14 @@ def graph_copies(events: pl.DataFrame) -> Copies:
         person.field("status").struct.field("time").pipe(instant).alias("answered_at"),
     )
     role = pl.when(pl.col("type").is_in(["optional", "resource"])).then("type").otherwise(pl.lit("required")).alias("role")
-    attendees = attendees.with_columns(canonical(pl.col("text")).alias("address"), role).filter(pl.col("address").is_not_null())
-    outcomes = told.select("stream", "user_id", "record_id", "outcome")
-    return _copies(copies, attendees, outcomes)
+    return attendees.with_columns(role).filter(pl.col("address").is_not_null()).select(ATTENDEE.keys()).cast(ATTENDEE)
 
 
-def _copies(copies: pl.LazyFrame, attendees: pl.LazyFrame, outcomes: pl.LazyFrame) -> Copies:
-    typed = [frame.select(schema.keys()).cast(schema) for frame, schema in ((copies, COPY), (attendees, ATTENDEE))]
-    return Copies(*pl.collect_all([*typed, outcomes]))
-
-
-def dataverse_copies(appointments: pl.DataFrame, party: pl.DataFrame) -> Copies:
-    """Appointments of Dataverse; drafts and series masters are none (N33, N37)."""
+def dataverse_copies(appointments: pl.LazyFrame, party: pl.LazyFrame) -> Copies[pl.LazyFrame]:
+    """Appointments of Dataverse; drafts and series masters are none (N33, N37). `party`: that of `activities.parties`."""
     minutes = pl.max_horizontal(pl.col("scheduleddurationminutes").fill_null(0.0), 0.0)
     lasting = pl.col("scheduledstart") + pl.duration(seconds=(minutes * 60).cast(pl.Int64))
-    timed = appointments.lazy().with_columns(
+    timed = appointments.with_columns(
         pl.coalesce("scheduledend", lasting).alias("end_at"), pl.col("raw_subject").alias("subject")
     )
     outcome = (
@@ -124,14 +127,13 @@ def dataverse_copies(appointments: pl.DataFrame, party: pl.DataFrame) -> Copies:
     )  # fmt: skip
     timed = timed.with_columns(outcome.alias("outcome"))
     counted = timed.filter(pl.col("outcome") == "kept").sort("activityid").with_row_index("copy")
-    counted = with_uid(counted, "globalobjectid")
-    own = party.lazy().join(counted.select(pl.col("activityid").alias("activity"), "copy"), on="activity")
+    own = party.join(counted.select(pl.col("activityid").alias("activity"), "copy"), on="activity")
     organizer = (
         own.filter(pl.col("mask") == 7)
         .sort("copy", pl.col("address").is_null(), "activitypartyid")
         .unique("copy", keep="first", maintain_order=True)
     )
-    counted = counted.join(
+    counted = with_uid(counted, "globalobjectid").join(
         organizer.select("copy", pl.col("address").alias("organizer_address"), pl.col("party_id").alias("organizer_party_id"), pl.col("name").alias("organizer_name")),
         on="copy", how="left", maintain_order="left",
     )  # fmt: skip
@@ -158,31 +160,23 @@ def dataverse_copies(appointments: pl.DataFrame, party: pl.DataFrame) -> Copies:
         pl.when(pl.col("organizer_address").is_null()).then("organizer_party_id").alias("organizer_party_id"),
         "organizer_name",
     )
-    roles = pl.LazyFrame(
-        {"mask": [5, 6, 7], "role": ["required", "optional", "required"]}, schema={"mask": pl.Int64, "role": pl.String}
+    attendees = own.filter(pl.col("mask").is_in([5, 6, 7])).select(
+        "copy",
+        "address",
+        pl.when(pl.col("address").is_null()).then("party_id").alias("party_id"),
+        "name",
+        pl.when(pl.col("mask") == 6).then(pl.lit("optional")).otherwise(pl.lit("required")).alias("role"),
+        pl.lit("none").alias("response"),
+        pl.lit(None, dtype=INSTANT).alias("answered_at"),
     )
-    attendees = own.join(roles, on="mask").select(
-        "copy", "address", pl.when(pl.col("address").is_null()).then("party_id").alias("party_id"), "name", "role",
-        pl.lit("none").alias("response"), pl.lit(None, dtype=INSTANT).alias("answered_at"),
-    )  # fmt: skip
     outcomes = timed.select(
         pl.col("raw_stream").alias("stream"),
         pl.lit(None, dtype=pl.String).alias("user_id"),
         pl.col("activityid").alias("record_id"),
         "outcome",
     )
-    return _copies(copies, attendees, outcomes)
-
-
-def together(parts: list[Copies]) -> Copies:
-    """Several sets of copies as one, renumbered."""
-    copies, attendees, outcomes, offset = [], [], [], 0
-    for part in parts:
-        copies.append(part.copies.with_columns((pl.col("copy") + offset).cast(pl.UInt32)))
-        attendees.append(part.attendees.with_columns((pl.col("copy") + offset).cast(pl.UInt32)))
-        outcomes.append(part.outcomes)
-        offset += part.copies.height
-    return Copies(pl.concat(copies), pl.concat(attendees), pl.concat(outcomes))
+    typed = [frame.select(schema.keys()).cast(schema) for frame, schema in ((copies, COPY), (attendees, ATTENDEE))]
+    return Copies(*typed, outcomes)
 
 
 def _answer(response: pl.Expr) -> pl.Expr:
@@ -224,17 +218,24 @@ def meeting_uid(text: str) -> tuple[str | None, bool]:
 
 
 def meetings(
-    copies: Copies, appointments: pl.DataFrame, party: pl.DataFrame, owners: pl.DataFrame, owner_address: pl.DataFrame
-) -> Activities:
-    """All meetings. `owners`, `owner_address`: user_id, address."""
-    held = ranked(copies.copies.lazy()).collect().lazy()
-    attendees, kept_party = copies.attendees.lazy(), party.lazy().filter(pl.col("mask").is_in([5, 6, 7]))
+    copies: pl.DataFrame,
+    attendees: pl.DataFrame,
+    appointments: pl.DataFrame,
+    party: pl.DataFrame,
+    owners: pl.DataFrame,
+    owner_address: pl.DataFrame,
+) -> Activities[pl.DataFrame]:
+    """All meetings, by the rules below. `copies`: COPY; `attendees`: ATTENDEE; `party`: that of `activities.parties`; `owners`,
+    `owner_address`: user_id, address."""
+    # Collected in steps: a plan that several others hold would be worked out in each of them.
+    held = ranked(copies.lazy()).collect().lazy()
     crm = of_dataverse(held, appointments.lazy()).collect().lazy()
-    rows = invited(held, attendees, owners.lazy(), owner_address.lazy())
+    rows = invited(held, attendees.lazy(), owners.lazy(), owner_address.lazy())
     activity, participant, subject = pl.collect_all(
         [activity_rows(held, crm), participant_rows(held, rows), subject_rows(subjects(held))]
     )
-    named = crm.select("activity_id", pl.col("activityid").alias("activity")).join(kept_party, on="activity")
+    named = crm.select("activity_id", pl.col("activityid").alias("activity"))
+    named = named.join(party.lazy().filter(pl.col("mask").is_in([5, 6, 7])), on="activity")
     return Activities(activity, participant, party_rows(named, participant.lazy()).collect(), subject)
 
 

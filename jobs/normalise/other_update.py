@@ -9,6 +9,7 @@ import polars as pl
 
 from jobs.normalise import activities, mail, meetings, monthly
 from jobs.normalise.calendars import Calendars
+from jobs.normalise.frame import collected
 from jobs.normalise.monthly import OUTPUTS, Months, Partitions, month_of
 from jobs.normalise.replay import place
 from jobs.normalise.shelf import Shelf
@@ -70,9 +71,10 @@ def update(
     first = kept.next_copy if kept is not None else 0
     if kept is not None and not moved and all(map(pl.DataFrame.is_empty, (calendars.copies.copies, replaced, *fresh.values()))):
         return Updated({}, first, calendars.copies.outcomes.clear())
-    of_crm = meetings.dataverse_copies(fresh["appointment"], people.party)
-    met = meetings.together([calendars.copies, of_crm])
-    copies, attendees = _numbered(met.copies, first), _numbered(met.attendees, first)
+    of_crm = collected(meetings.dataverse_copies(fresh["appointment"].lazy(), people.party.lazy()))
+    met = ((calendars.copies, first), (of_crm, first + calendars.copies.copies.height))
+    copies = pl.concat([_numbered(part.copies, start) for part, start in met])
+    attendees = pl.concat([_numbered(part.attendees, start) for part, start in met])
     copies = copies.with_columns(mail.activity_ids("meeting", copies.get_column("key")), place())
     of_moved = old.filter(pl.col("user_id").is_in(moved))
     reworked = pl.concat([frame.select("activity_id") for frame in (copies, replaced, of_moved)]).unique()
@@ -83,10 +85,14 @@ def update(
     attendees = pl.concat([attendees, _loaded(kept, "attendee", members)], how="diagonal").select(meetings.ATTENDEE.keys())
     found = [
         meetings.meetings(
-            meetings.Copies(copies.select(meetings.COPY.keys()), attendees, pl.DataFrame()),
-            facts.tables["appointment"], people.party, people.owners, people.owner_address,
+            copies.select(meetings.COPY.keys()),
+            attendees,
+            facts.tables["appointment"],
+            people.party,
+            people.owners,
+            people.owner_address,
         )
-    ]  # fmt: skip
+    ]
     outcomes = [of_crm.outcomes]
     for name in ("phonecall", "task"):
         part, decided = activities.calls_and_tasks(fresh[name], TYPES[name], people.party, facts.first)

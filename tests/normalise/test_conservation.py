@@ -66,12 +66,12 @@ def test_every_row_is_accounted_for_at_once_and_from_day_to_day(tmp_path: Path) 
     assert second == run(world, tmp_path / "at-once")["conservation"]
 
 
-def lose_copy(together: Callable[..., Any]) -> Callable[..., Any]:
-    """`together` of copies that loses the last one."""
+def lose_copy(copies: Callable[..., Any]) -> Callable[..., Any]:
+    """`dataverse_copies` of meetings without the last one."""
 
-    def losing(parts: list[Any]) -> Any:
-        found = together(parts)
-        return type(found)(**{**vars(found), "copies": found.copies.filter(pl.col("copy") < found.copies.height - 1)})
+    def losing(*given: Any) -> Any:
+        found = copies(*given)
+        return type(found)(**{**vars(found), "copies": found.copies.filter(pl.col("copy") < pl.col("copy").max())})
 
     return losing
 
@@ -113,7 +113,7 @@ def twice(update: Callable[..., Any]) -> Callable[..., Any]:
     ("module", "name", "defect", "lost"),
     [
         (mail_update, "_fresh", lose_fresh, {"messages", "emails"}),
-        (meetings, "together", lose_copy, {"appointments"}),
+        (meetings, "dataverse_copies", lose_copy, {"appointments"}),
         (raw, "_read", lose_row, {"phonecalls"}),
         (other_update, "update", twice, {"tasks"}),
     ],
