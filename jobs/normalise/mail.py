@@ -8,7 +8,7 @@ import polars as pl
 from jobs.normalise import replay
 from jobs.normalise.addresses import canonical, local_part_of, message_id
 from jobs.normalise.frame import Frame
-from jobs.normalise.payload import PERSON, boolean, decode
+from jobs.normalise.payload import PERSON, boolean, decoded
 from jobs.normalise.subject import subject_key
 from jobs.normalise.times import INSTANT, in_range, instant
 
@@ -66,7 +66,7 @@ class Copies:
     outcomes: pl.DataFrame
 
 
-def placed(rows: pl.DataFrame) -> pl.DataFrame:
+def placed(rows: Frame) -> Frame:
     """Rows of `<kind>/<user>/<folder>` streams with user_id and folder_id."""
     parts = pl.col("stream").str.splitn("/", 3).struct
     streams = rows.select(pl.col("stream").unique()).with_columns(
@@ -75,29 +75,28 @@ def placed(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.join(streams, on="stream", how="left", maintain_order="left")
 
 
-def latest_messages(rows: pl.DataFrame) -> pl.DataFrame:
+def latest_messages(rows: Frame) -> Frame:
     """Every message of the `placed` rows as last known, with the folder_id where it was seen last (R6)."""
     return replay.last_known(rows, ["user_id", "record_id"], merge=True, restart=False)
 
 
-def latest_listed(rows: pl.DataFrame) -> pl.DataFrame:
+def latest_listed(rows: Frame) -> Frame:
     """Every record of the list pass (`placed` rows) as last known: user_id, record_id, payload."""
     last = replay.last_known(rows, ["user_id", "record_id"], merge=True, restart=False)
     return last.select("user_id", "record_id", "payload")
 
 
-def shut_outcomes(latest: pl.DataFrame) -> pl.DataFrame:
+def shut_outcomes(latest: Frame) -> Frame:
     """Outcomes of records in the mailboxes of users who opted out (N55)."""
     return latest.select("stream", "user_id", "record_id", pl.lit("ignored:opted_out").alias("outcome"))
 
 
-def read_messages(latest: pl.DataFrame, folders: pl.DataFrame) -> pl.DataFrame:
+def read_messages(latest: Frame, folders: Frame) -> Frame:
     """Messages with the columns of MESSAGE, the time they were sent, and their outcome (N14, R5)."""
-    latest = latest.join(folders, on=["user_id", "folder_id"], how="left", maintain_order="left")
-    values = decode(latest.get_column("payload"), MESSAGE)
     everything = (
-        latest.drop("payload")
-        .hstack(values)
+        latest.join(folders, on=["user_id", "folder_id"], how="left", maintain_order="left")
+        .with_columns(decoded(pl.col("payload"), MESSAGE))
+        .unnest("payload")
         .with_columns(
             pl.col("sentDateTime").pipe(instant).alias("sent"), pl.col("receivedDateTime").pipe(instant).alias("received")
         )
@@ -125,15 +124,15 @@ def graph_copies(
     everything = read_messages(latest, folders)
     held = everything.filter(pl.col("outcome") == "kept").with_row_index("copy").lazy()
     # What several rules start from is worked out once.
-    mentioned, headers, named, listed_values = pl.collect_all(
-        [mentions(held), headers_of(held), named_senders(held), _listed_values(held, listed)]
+    mentioned, headers, named, told = pl.collect_all(
+        [mentions(held), headers_of(held), named_senders(held), listed_values(held, listed.lazy())]
     )
     sent = sent_by(named.lazy(), owners.lazy(), owner_address.lazy()).collect()
     people = with_signs(with_authors(sent.lazy(), mentioned.lazy(), headers.lazy()), headers.lazy())
     # Both lie in the order of `copy`; a join would move every column of every row.
     copies = pl.concat([_facts(held, hash_key), people.drop("copy")], how="horizontal")
     is_reference = pl.col("name").is_in(["in-reply-to", "references"])
-    texts = [headers.lazy().filter(is_reference).select("copy", "value"), listed_values.lazy()]
+    texts = [headers.lazy().filter(is_reference).select("copy", "value"), told.lazy()]
     recipients = mentioned.lazy().filter(pl.col("kind") != "reply_to")
     found = pl.collect_all(
         [
@@ -320,9 +319,9 @@ def reference_ids(texts: pl.LazyFrame) -> pl.LazyFrame:
     return pl.concat(parts).select("copy", message_id(pl.col("link")).alias("link")).drop_nulls().cast(LINK)
 
 
-def _listed_values(counted: pl.LazyFrame, listed: pl.DataFrame) -> pl.LazyFrame:
+def listed_values(counted: pl.LazyFrame, listed: pl.LazyFrame) -> pl.LazyFrame:
     """What the list pass says of references: copy, value."""
-    known = listed.select("user_id", "record_id").hstack(decode(listed.get_column("payload"), LISTED)).lazy()
+    known = listed.select("user_id", "record_id", decoded(pl.col("payload"), LISTED)).unnest("payload")
     known = known.join(counted.select("user_id", "record_id", "copy"), on=["user_id", "record_id"])
     held = known.select("copy", pl.col("singleValueExtendedProperties").alias("property"))
     properties = held.filter(pl.col("property").list.len() > 0).explode("property")

@@ -21,6 +21,13 @@ LOCAL_TIME = pl.Struct({"dateTime": TEXT, "timeZone": TEXT})
 ANSWER = pl.Struct({"response": TEXT, "time": TEXT})
 
 
+def decoded(payload: pl.Expr, fields: dict[str, Any]) -> pl.Expr:
+    """Records as `decode` reads them: an object of the fields."""
+    return payload.map_batches(
+        lambda texts: decode(texts, fields).to_struct(), return_dtype=pl.Struct(fields), is_elementwise=True
+    )
+
+
 def decode(payload: pl.Series, fields: dict[str, Any]) -> pl.DataFrame:
     """One column a field, null where the key is absent or its value has another shape than the field's."""
     parts = [payload.slice(start, BATCH) for start in range(0, len(payload), BATCH)]

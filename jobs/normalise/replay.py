@@ -20,26 +20,25 @@ def place(record: str = "record_id", *, has_user: bool = True) -> pl.Expr:
     return pl.concat_str(user, record, separator=" ").hash(3).alias("place")
 
 
-def last_known(
-    rows: pl.DataFrame, key: list[str], *, merge: bool, restart: bool = True, order: list[str] = ARRIVAL
-) -> pl.DataFrame:
+def last_known(rows: Frame, key: list[str], *, merge: bool, restart: bool = True, order: list[str] = ARRIVAL) -> Frame:
     """The last row of every key with the payload it amounts to; `order` for keys that lie within one stream: IN_STREAM.
 
     With `merge` (Graph) rows of a key are merged in order of arrival (N53, R6), with `restart` only those since its last removal;
     without, the last row stands alone. Returns the raw columns of the last upsert and `versions`, the number of upserts.
     """
-    upserts = rows.filter(pl.col("op") == "upsert")
+    columns = [*key, *(name for name in rows.collect_schema().names() if name not in key), "versions"]
     # Nearly every record has one row; only those with more must be put in order.
-    is_again = upserts.get_column("record_id").is_duplicated()
-    once = upserts.filter(~is_again).with_columns(pl.lit(1, pl.UInt32).alias("versions"))
-    upserts = upserts.filter(is_again).sort(order, maintain_order=True)
-    last = upserts.group_by(key, maintain_order=True).agg(pl.all().last(), pl.len().alias("versions"))
+    is_again = pl.col("record_id").is_duplicated()
+    upserts = rows.filter(pl.col("op") == "upsert").with_columns(is_again.alias("__again"))
+    once = upserts.filter(~pl.col("__again")).with_columns(pl.lit(1, pl.UInt32).alias("versions"))
+    several = upserts.filter("__again").drop("__again").sort(order, maintain_order=True)
+    last = several.group_by(key, maintain_order=True).agg(pl.all().last(), pl.len().alias("versions"))
     if merge:
-        last = _with_merged(last, upserts, rows, key, restart=restart)
-    return pl.concat([once.select(last.columns), last])
+        last = _with_merged(last, several, rows, key, restart=restart)
+    return pl.concat([once.select(columns), last.select(columns)])
 
 
-def _with_merged(last: pl.DataFrame, upserts: pl.DataFrame, rows: pl.DataFrame, key: list[str], *, restart: bool) -> pl.DataFrame:
+def _with_merged(last: Frame, upserts: Frame, rows: Frame, key: list[str], *, restart: bool) -> Frame:
     """`last` with the payloads that the ordered `upserts` amount to."""
     again = last.filter(pl.col("versions") > 1).select(key)
     parts = upserts.join(again, on=key, how="semi", maintain_order="left")
@@ -50,12 +49,14 @@ def _with_merged(last: pl.DataFrame, upserts: pl.DataFrame, rows: pl.DataFrame, 
         parts = parts.join(removed, on=key, how="left", maintain_order="left")
         newest = pl.struct(ARRIVAL) == pl.struct(ARRIVAL).last().over(key)
         parts = parts.filter(pl.col("__removed").is_null() | later | newest)
-    whole = parts.group_by(key, maintain_order=True).agg("payload")
-    whole = whole.with_columns(
-        pl.Series("__payload", [merged(texts) for texts in whole.get_column("payload").to_list()], dtype=pl.String)
-    ).drop("payload")
+    whole = parts.group_by(key, maintain_order=True).agg(pl.col("payload").alias("__payload"))
+    whole = whole.with_columns(pl.col("__payload").map_batches(_all_merged, return_dtype=pl.String))
     joined = last.join(whole, on=key, how="left", maintain_order="left")
     return joined.with_columns(pl.coalesce("__payload", "payload").alias("payload")).drop("__payload")
+
+
+def _all_merged(payloads: pl.Series) -> pl.Series:
+    return pl.Series([merged(texts) for texts in payloads.to_list()], dtype=pl.String)
 
 
 def _later(left: list[pl.Expr], right: list[pl.Expr]) -> pl.Expr:
