@@ -1,10 +1,12 @@
 """Mail that no folder of its mailbox holds any more (N54)."""
 
 from dataclasses import dataclass
+from typing import Generic
 
 import polars as pl
 
 from jobs.normalise import mail, replay
+from jobs.normalise.frame import Frame
 from jobs.normalise.times import INSTANT
 
 KEY = ["user_id", "record_id"]
@@ -13,16 +15,16 @@ PLACED = {"stream": pl.String, "user_id": pl.String, "folder_id": pl.String}
 
 
 @dataclass(frozen=True)
-class Mailboxes:
+class Mailboxes(Generic[Frame]):
     """What is known of mailboxes beside the rows of single messages: the folders that are no more (user_id, folder_id), and of earlier
     runs the page rows that still tell something and every stream of messages (PLACED)."""
 
-    gone: pl.DataFrame
-    pages: pl.DataFrame
-    streams: pl.DataFrame
+    gone: Frame
+    pages: Frame
+    streams: Frame
 
 
-def mailboxes(folders: pl.DataFrame, control: pl.DataFrame, conservation: pl.DataFrame) -> Mailboxes:
+def mailboxes(folders: Frame, control: Frame, conservation: Frame) -> Mailboxes[Frame]:
     """`folders`: `folders.folder_facts`; of earlier runs `control` (page and reject rows) and `conservation` (counts by stream).
 
     Every row of a stream is a page row or counted, so no stream is missing.
@@ -34,11 +36,9 @@ def mailboxes(folders: pl.DataFrame, control: pl.DataFrame, conservation: pl.Dat
     return Mailboxes(gone, mail.placed(control.filter(pl.col("op") == "page")), mail.placed(streams).select(PLACED.keys()))
 
 
-def without_unheld(outcomes: pl.DataFrame, rows: pl.DataFrame, boxes: Mailboxes) -> pl.DataFrame:
+def without_unheld(outcomes: Frame, rows: Frame, boxes: Mailboxes[Frame]) -> Frame:
     """`outcomes` with unreadable messages that no folder holds any more as removed: nothing of them is known that could stay."""
     bad = outcomes.filter(pl.col("outcome").str.starts_with("quarantined:")).select(KEY)
-    if bad.is_empty():
-        return outcomes
     of_bad = rows.filter(pl.col("op") != "page").join(bad, on=KEY, how="semi")
     held = _held(pl.concat([of_bad, rows.filter(pl.col("op") == "page")]), boxes)
     gone = bad.join(held, on=KEY, how="anti").with_columns(pl.lit(True).alias("is_gone"))
@@ -47,7 +47,7 @@ def without_unheld(outcomes: pl.DataFrame, rows: pl.DataFrame, boxes: Mailboxes)
     return joined.with_columns(outcome).drop("is_gone")
 
 
-def in_no_folder(rows: pl.DataFrame, boxes: Mailboxes) -> pl.DataFrame:
+def in_no_folder(rows: Frame, boxes: Mailboxes[Frame]) -> Frame:
     """Messages that a complete listing of every folder of their mailbox does not show: user_id, record_id.
 
     A listing counts when it started after the message was last seen; folders that are no more count for nothing.
@@ -74,20 +74,21 @@ def in_no_folder(rows: pl.DataFrame, boxes: Mailboxes) -> pl.DataFrame:
     )
 
 
-def relisted(rows: pl.DataFrame, boxes: Mailboxes) -> list[str]:
-    """Users for whose whole mailbox new rows may decide what is in no folder: they end a listing, or are the first of a stream."""
+def relisted(rows: Frame, boxes: Mailboxes[Frame]) -> Frame:
+    """Users for whose whole mailbox new rows may decide what is in no folder, since they end a listing or are the first of a stream:
+    user_id."""
     is_of = rows.select(PLACED.keys()).unique()
     ended = is_of.join(replay.rounds(rows), on="stream", how="semi")
     new = is_of.join(boxes.streams, on="stream", how="anti")
-    return sorted(set(pl.concat([ended, new]).get_column("user_id").to_list()))
+    return pl.concat([ended, new]).select("user_id").unique()
 
 
-def _there(rows: pl.DataFrame, boxes: Mailboxes) -> pl.DataFrame:
+def _there(rows: Frame, boxes: Mailboxes[Frame]) -> Frame:
     """Rows of the folders that are there, and earlier page rows of these."""
-    return pl.concat([rows, boxes.pages.select(rows.columns)]).join(boxes.gone, on=FOLDER, how="anti")
+    return pl.concat([rows, boxes.pages], how="diagonal").join(boxes.gone, on=FOLDER, how="anti")
 
 
-def _held(rows: pl.DataFrame, boxes: Mailboxes) -> pl.DataFrame:
+def _held(rows: Frame, boxes: Mailboxes[Frame]) -> Frame:
     """Messages that a folder holds: user_id, record_id."""
     there = _there(rows, boxes)
     return replay.members(there).join(there.select("stream", "user_id").unique(), on="stream").select(KEY).unique()

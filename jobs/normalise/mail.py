@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import Generic
 
 import polars as pl
 
@@ -56,21 +57,23 @@ DECIDING = pl.when(pl.col("is_senders")).then(0).when(pl.col("source") == "graph
 
 
 @dataclass(frozen=True)
-class Copies:
+class Copies(Generic[Frame]):
     """Copies that count (COPY), whom they mention (MENTION: to, cc, bcc), the ids they refer to (LINK), and what became of every
     record (stream, user_id, record_id, outcome: kept, ignored:<reason> or quarantined:<reason>)."""
 
-    copies: pl.DataFrame
-    mentions: pl.DataFrame
-    links: pl.DataFrame
-    outcomes: pl.DataFrame
+    copies: Frame
+    mentions: Frame
+    links: Frame
+    outcomes: Frame
 
 
 def placed(rows: Frame) -> Frame:
     """Rows of `<kind>/<user>/<folder>` streams with user_id and folder_id."""
     parts = pl.col("stream").str.splitn("/", 3).struct
-    streams = rows.select(pl.col("stream").unique()).with_columns(
-        parts.field("field_1").str.to_lowercase().alias("user_id"), parts.field("field_2").alias("folder_id")
+    streams = (
+        rows.select("stream")
+        .unique()
+        .with_columns(parts.field("field_1").str.to_lowercase().alias("user_id"), parts.field("field_2").alias("folder_id"))
     )
     return rows.join(streams, on="stream", how="left", maintain_order="left")
 
@@ -300,7 +303,7 @@ def with_signs(people: pl.LazyFrame, headers: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def reference_ids(texts: pl.LazyFrame) -> pl.LazyFrame:
+def reference_ids(texts: Frame) -> Frame:
     """The message ids in texts (copy, value): those in angle brackets, else the parts between blanks and commas that hold an @ (N25).
 
     Returns copy, link.
@@ -330,7 +333,7 @@ def listed_values(counted: pl.LazyFrame, listed: pl.LazyFrame) -> pl.LazyFrame:
     return named.select("copy", value.alias("value"))
 
 
-def dataverse_copies(emails: pl.DataFrame, parties: pl.DataFrame, hash_key: str) -> Copies:
+def dataverse_copies(emails: Frame, parties: Frame, hash_key: str) -> Copies[Frame]:
     """Copies in Dataverse: completed emails but those pending or sending (N37). `parties`: those of `activities.parties`."""
     counts = (pl.col("statecode") == 1).fill_null(False) & ~pl.col("statuscode").is_in([6, 7]).fill_null(False)
     everything = emails.with_columns(
@@ -375,10 +378,9 @@ def dataverse_copies(emails: pl.DataFrame, parties: pl.DataFrame, hash_key: str)
         pl.lit(False).alias("is_rewritten"),
         *[pl.lit(None, dtype=COPY[name]).alias(name) for name in ("author_address", "author_name", "automated_rule", "bulk_rule")],
     )  # fmt: skip
-    kinds = pl.DataFrame({"mask": [2, 3, 4], "kind": ["to", "cc", "bcc"]}, schema={"mask": pl.Int64, "kind": pl.String})
-    mentions = own.join(kinds, on="mask").select(
+    mentions = own.filter(pl.col("mask").is_in([2, 3, 4])).select(
         "copy",
-        "kind",
+        pl.col("mask").replace_strict([2, 3, 4], ["to", "cc", "bcc"], return_dtype=pl.String).alias("kind"),
         "name",
         "address",
         pl.when(pl.col("address").is_null()).then("party_id").alias("party_id"),
@@ -386,7 +388,7 @@ def dataverse_copies(emails: pl.DataFrame, parties: pl.DataFrame, hash_key: str)
     return Copies(
         copies.select(COPY.keys()).cast(COPY),
         mentions.select(MENTION.keys()).cast(MENTION),
-        reference_ids(counted.lazy().select("copy", pl.col("inreplyto").alias("value")).drop_nulls()).unique().collect(),
+        reference_ids(counted.select("copy", pl.col("inreplyto").alias("value")).drop_nulls()).unique(),
         everything.select(
             pl.col("raw_stream").alias("stream"),
             pl.lit(None, dtype=pl.String).alias("user_id"),
@@ -396,20 +398,18 @@ def dataverse_copies(emails: pl.DataFrame, parties: pl.DataFrame, hash_key: str)
     )
 
 
-def without(parts: Copies, dropped: pl.DataFrame) -> Copies:
+def without(parts: Copies[Frame], dropped: Frame) -> Copies[Frame]:
     """`parts` less the copies in `dropped` (user_id, record_id), which were deleted at the source (N54)."""
-    key = ["user_id", "record_id"]
-    copies = parts.copies.join(dropped, on=key, how="anti", maintain_order="left").drop("copy").with_row_index("new")
-    numbers = copies.join(parts.copies.select("copy", *key), on=key).select("copy", "new")
-    return Copies(
-        copies.rename({"new": "copy"}).select(COPY.keys()).cast(COPY),
-        parts.mentions.join(numbers, on="copy").drop("copy").rename({"new": "copy"}).select(MENTION.keys()).cast(MENTION),
-        parts.links.join(numbers, on="copy").select(pl.col("new").cast(pl.UInt32).alias("copy"), "link"),
-        without_outcomes(parts.outcomes, dropped),
+    copies = parts.copies.join(dropped, on=["user_id", "record_id"], how="anti", maintain_order="left")
+    copies = copies.rename({"copy": "old"}).with_row_index("copy")
+    mentions, links = (
+        rows.rename({"copy": "old"}).join(copies.select("old", "copy"), on="old").select(schema.keys())
+        for rows, schema in ((parts.mentions, MENTION), (parts.links, LINK))
     )
+    return Copies(copies.select(COPY.keys()), mentions, links, without_outcomes(parts.outcomes, dropped))
 
 
-def without_outcomes(outcomes: pl.DataFrame, dropped: pl.DataFrame) -> pl.DataFrame:
+def without_outcomes(outcomes: Frame, dropped: Frame) -> Frame:
     """`outcomes` of messages as `without` leaves them."""
     marked = outcomes.join(dropped.with_columns(pl.lit(True).alias("is_dropped")), on=["user_id", "record_id"], how="left")
     is_dropped = pl.col("is_dropped").fill_null(False) & (pl.col("outcome") == "kept")

@@ -224,7 +224,7 @@ def _read(new: NewMail, kept: Kept | None, people: People, rules: MailRules, sha
         if rules.drop_deleted:
             copies = mail.without(copies, gone.in_no_folder(rows, boxes))
         outcomes = pl.concat([copies.outcomes, mail.shut_outcomes(latest.filter(is_closed))])
-        outcomes = gone.without_unheld(outcomes, rows, boxes)
+        outcomes = _without_unheld(outcomes, rows, boxes)
         counts = [quarantine.conservation(rows.lazy(), latest.lazy(), outcomes.lazy()).collect()]
         if older is not None:
             counts.append(_before(older, kept, closed, rules.drop_deleted))
@@ -263,7 +263,7 @@ def _touched_rows(
     are not what they were, or of which (with `boxes`) other messages may be in no folder.
     """
     rows, listed = (pl.concat([group[part] for group in groups]) for part in (0, 2))
-    moved = sorted({*changed_users(kept, people), *(gone.relisted(rows, boxes) if boxes else [])})
+    moved = sorted({*changed_users(kept, people), *(gone.relisted(rows, boxes).get_column("user_id") if boxes else [])})
     unreadable = kept.quarantined.filter(pl.col("user_id").is_in(rows.get_column("user_id").unique().implode()))
     named = pl.concat([frame.select(KEY) for frame in (rows, listed, unreadable)]).drop_nulls().unique()
     known = named.filter(kept.seen.has(named.select(place()).to_series()))
@@ -302,9 +302,15 @@ def _before(older: pl.DataFrame, kept: Kept, closed: list[str], drop_deleted: bo
     boxes = gone.mailboxes(kept.folders, kept.control, kept.conservation)
     if drop_deleted:
         read = mail.without_outcomes(read, gone.in_no_folder(older, boxes))
-    outcomes = gone.without_unheld(pl.concat([read, mail.shut_outcomes(latest.filter(is_closed))]), older, boxes)
+    outcomes = _without_unheld(pl.concat([read, mail.shut_outcomes(latest.filter(is_closed))]), older, boxes)
     counted = quarantine.conservation(older.lazy(), latest.lazy(), outcomes.lazy()).collect()
     return counted.with_columns(-pl.col("row_count"))
+
+
+def _without_unheld(outcomes: pl.DataFrame, rows: pl.DataFrame, boxes: gone.Mailboxes[pl.DataFrame]) -> pl.DataFrame:
+    """`gone.without_unheld`, which asks nothing of the rows when all messages are readable, as nearly always."""
+    is_bad = outcomes.get_column("outcome").str.starts_with("quarantined:")
+    return gone.without_unheld(outcomes, rows, boxes) if is_bad.any() else outcomes
 
 
 def _fresh(copies: mail.Copies, signed: pl.DataFrame | None) -> Frames:
