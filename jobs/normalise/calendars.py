@@ -11,8 +11,8 @@ import orjson
 import polars as pl
 
 from jobs.normalise import meetings, quarantine, replay
-from jobs.normalise.frame import collected
-from jobs.normalise.payload import ANSWER, LOCAL_TIME, PERSON, decode
+from jobs.normalise.frame import Frame, collected
+from jobs.normalise.payload import ANSWER, LOCAL_TIME, PERSON, decoded
 from jobs.normalise.times import INSTANT, zoned_instant
 
 EVENT = {
@@ -120,7 +120,7 @@ def update(new: NewEvents, kept: Kept | None, closed: list[str]) -> Calendars:
     return Calendars(every.select(INDEX.keys()).sort(KEY), quarantine.summed(passed), bad, copies, touched)
 
 
-def _placed(rows: pl.DataFrame) -> pl.DataFrame:
+def _placed(rows: Frame) -> Frame:
     """`rows` with user_id, place, and the hash of the payload as content."""
     placed = rows.with_columns(pl.col("stream").str.split("/").list.get(1, null_on_oob=True).str.to_lowercase().alias("user_id"))
     return placed.with_columns(replay.place(), quarantine.content(pl.col("payload")))
@@ -136,25 +136,25 @@ def _older(rows: pl.DataFrame, new: NewEvents, index: pl.DataFrame, is_touched: 
     return older.filter(pl.col("op") == "upsert").join(wanted, on="place", how="semi")
 
 
-def described(last: pl.DataFrame) -> pl.DataFrame:
+def described(last: Frame) -> Frame:
     """Events as last known (`last`), their master's values filled in (N33), with user_id, place, master, is_master and the columns of
     EVENT, start_at, end_at and whether their zones are known."""
-    last = last.sort("stream", "record_id")
-    kinds = decode(last.get_column("payload"), {"type": pl.String, "seriesMasterId": pl.String})
-    last = last.hstack(kinds.rename({"type": "kind", "seriesMasterId": "master_id"}))
+    kind = decoded(pl.col("payload"), {"type": pl.String, "seriesMasterId": pl.String}).struct.rename_fields(
+        ["kind", "master_id"]
+    )
+    last = last.sort("stream", "record_id").with_columns(kind.alias("__kind")).unnest("__kind")
     last = last.with_columns((pl.col("kind") == "seriesMaster").fill_null(False).alias("is_master"))
     masters = last.filter("is_master").select(
         "stream", pl.col("record_id").alias("master_id"), pl.col("payload").alias("master_payload")
     )
     last = last.join(masters, on=["stream", "master_id"], how="left", maintain_order="left")
-    filled = [
-        text if master is None or is_master else _filled(text, master)
-        for text, master, is_master in last.select("payload", "master_payload", "is_master").iter_rows()
-    ]
     has_master = pl.col("master_id").is_not_null() & ~pl.col("is_master")
-    last = last.with_columns(pl.when(has_master).then(replay.place("master_id")).alias("master"))
-    values = decode(pl.Series("payload", filled, dtype=pl.String), EVENT)
-    events = last.drop("master_payload", "kind", "master_id").hstack(values)
+    above = pl.when(~pl.col("is_master")).then("master_payload").alias("master_payload")
+    filled = pl.struct("payload", above).map_batches(_filled, return_dtype=pl.String)
+    events = last.with_columns(
+        pl.when(has_master).then(replay.place("master_id")).alias("master"), decoded(filled, EVENT).alias("__event")
+    )
+    events = events.drop("master_payload", "kind", "master_id").unnest("__event")
     wall = {name: (pl.col(name).struct.field("dateTime"), pl.col(name).struct.field("timeZone")) for name in ("start", "end")}
     events = events.with_columns(zoned_instant(*wall[name], f"{name}_at") for name in wall).unnest("start_at", "end_at")
     return events.with_columns(
@@ -162,6 +162,12 @@ def described(last: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _filled(occurrence: str, master: str) -> str:
+def _filled(pairs: pl.Series) -> pl.Series:
+    """Payloads with what each takes from its master's, if it has one."""
+    rows = pairs.struct.unnest().iter_rows()
+    return pl.Series([text if master is None else _with_above(text, master) for text, master in rows], dtype=pl.String)
+
+
+def _with_above(occurrence: str, master: str) -> str:
     above = orjson.loads(master)
     return orjson.dumps({**{k: v for k, v in above.items() if k not in NOT_OF_MASTER}, **orjson.loads(occurrence)}).decode()

@@ -5,14 +5,15 @@ import polars as pl
 from jobs.normalise import replay
 from jobs.normalise.addresses import canonical, canonical_domain, domain_of, free_mail_domains, guid, website_domain
 from jobs.normalise.crm import MERGING, TABLES
-from jobs.normalise.payload import decode
+from jobs.normalise.frame import Frame
+from jobs.normalise.payload import decoded
 
 TEXTS = pl.List(pl.String)
 ADDRESS_SCHEMA = {"address": pl.String, "domain": pl.String, "side": pl.String, "user_id": pl.String, "contact_id": pl.String,
                   "lead_id": pl.String, "account_id": pl.String, "rule": pl.String}  # fmt: skip
 
 
-def graph_users(rows: pl.DataFrame) -> pl.DataFrame:
+def graph_users(rows: Frame) -> Frame:
     """Users of the Graph `users` stream as last known: user_id, is_member, is_guest, mail, upn, and lists proxies and other_mails."""
     last = replay.last_known(rows, ["record_id"], merge=True).sort("record_id")
     fields = {
@@ -24,8 +25,8 @@ def graph_users(rows: pl.DataFrame) -> pl.DataFrame:
     }
     present = replay.members(rows).select(pl.col("record_id"), pl.lit(True).alias("is_member"))
     return (
-        decode(last.get_column("payload"), fields)
-        .with_columns(last.get_column("record_id"))
+        last.select("record_id", decoded(pl.col("payload"), fields))
+        .unnest("payload")
         .join(present, on="record_id", how="left", maintain_order="left")
         .select(
             guid(pl.col("record_id")).alias("user_id"),
