@@ -10,7 +10,8 @@ import polars as pl
 
 from jobs.normalise import quarantine, replay
 from jobs.normalise.addresses import canonical, guid
-from jobs.normalise.payload import boolean, decode, whole
+from jobs.normalise.frame import Frame
+from jobs.normalise.payload import boolean, decoded, whole
 from jobs.normalise.times import INSTANT, instant
 
 LOOKUP = "@Microsoft.Dynamics.CRM.lookuplogicalname"
@@ -204,18 +205,20 @@ def read_tables(
             passed.append(quarantine.passed(new, ids, ["stream", "record_id"]))
         tables[name] = records[name].filter("raw_is_member")
     every = record_types(tables)
-    for name, table in TABLES.items():
-        frame = with_types(tables[name], every, [c for c, kind in table.columns.items() if kind == "lookup"])
-        if frame is not tables[name]:
+    for name in TABLES:
+        untyped = _untyped(tables[name], name)
+        if untyped:
             unchanged.discard(name)
-        if name in OPEN_BY_DEFAULT:
-            frame = frame.with_columns(pl.col("statecode").fill_null(0))
-        if name == "systemuser":
-            frame = frame.with_columns(pl.col("isdisabled").fill_null(False))
-        if name in MERGING:
-            frame = masters(frame, table.key)
-        tables[name] = frame
+        tables[name] = resolved(tables[name], name, every, untyped)
     return Crm(tables, records, frozenset(unchanged), quarantine.summed(passed))
+
+
+def _untyped(table: pl.DataFrame, name: str) -> list[str]:
+    """Lookups of a table that some record has without a type: where there are none, nothing is to be looked for."""
+    lookups = [column for column, kind in TABLES[name].columns.items() if kind == "lookup" and column in TARGETS]
+    missing = [(pl.col(f"{column}_type").is_null() & pl.col(column).is_not_null()).any().alias(column) for column in lookups]
+    found = table.select(missing)
+    return [column for column in lookups if found.item(0, column)]
 
 
 def _none(table: Table, extra: dict[str, str]) -> pl.DataFrame:
@@ -230,27 +233,36 @@ def updated(before: pl.DataFrame, rows: pl.DataFrame, table: Table, extra: dict[
     """
     if rows.is_empty():
         return before
-    key = ["stream", "record_id"]
-    fresh = _typed_records(replay.last_known(rows, key, merge=False, order=replay.IN_STREAM), table, extra, flags)
+    last = replay.last_known(rows, ["stream", "record_id"], merge=False, order=replay.IN_STREAM)
+    fresh = typed_records(last, table, extra, flags)
     every = pl.concat([before.join(fresh, on=table.key, how="anti"), fresh.select(before.columns)])
+    gone = ended_records(every, rows, table.key)
+    return before if fresh.is_empty() and gone.is_empty() else without_content(every, gone, table.key)
+
+
+def ended_records(every: Frame, rows: Frame, key: str) -> Frame:
+    """The keys of records (with RAW) whose membership the `rows` of the log end."""
     shown = every.filter("raw_is_member").select(
-        pl.col("raw_stream").alias("stream"), pl.col(table.key).alias("record_id"),
+        pl.col("raw_stream").alias("stream"),
+        pl.col(key).alias("record_id"),
         *[pl.col(f"raw_{name}").alias(name) for name in ("round", "page", "row")],
-    )  # fmt: skip
-    gone = replay.ended(shown, rows, key).select(pl.col("record_id").alias(table.key))
-    if fresh.is_empty() and gone.is_empty():
-        return before
-    left = every.join(gone, on=table.key, how="semi").select(table.key, *RAW)
+    )
+    return replay.ended(shown, rows, ["stream", "record_id"]).select(pl.col("record_id").alias(key))
+
+
+def without_content(every: Frame, gone: Frame, key: str) -> Frame:
+    """Records in order of their key, of those that are `gone` the key and RAW alone."""
+    left = every.join(gone, on=key, how="semi").select(key, *RAW)
     left = left.with_columns(
         pl.lit(False).alias("raw_is_member"),
         pl.lit(None, pl.String).alias("raw_subject"),
         pl.lit(None, pl.String).alias("raw_address"),
     )
-    return pl.concat([every.join(gone, on=table.key, how="anti"), left], how="diagonal").sort(table.key)
+    return pl.concat([every.join(gone, on=key, how="anti"), left], how="diagonal").sort(key)
 
 
-def _typed_records(last: pl.DataFrame, table: Table, extra: dict[str, str], flags: list[str]) -> pl.DataFrame:
-    """The last rows of records as typed columns and RAW."""
+def typed_records(last: Frame, table: Table, extra: dict[str, str], flags: list[str]) -> Frame:
+    """The last rows of records as typed columns and RAW (N13)."""
     columns = {**table.columns, **extra}
     fields: dict[str, pl.DataType] = {}
     for name, kind in columns.items():
@@ -261,24 +273,27 @@ def _typed_records(last: pl.DataFrame, table: Table, extra: dict[str, str], flag
     for name in table.labels:
         fields[_label_source(name, columns)] = pl.String()
     fields |= dict.fromkeys(["subject", *flags], pl.String())
-    values = decode(last.get_column("payload"), fields)
-    typed = values.select(
-        last.get_column("record_id").alias(table.key),
+    place = ["stream", "round", "page", "row", "received_at"]
+    read = last.select(
+        pl.col("record_id").alias(table.key),
+        *[pl.col(name).alias(f"raw_{name}") for name in place],
+        pl.col("payload").alias("raw_payload"),
+        decoded(pl.col("payload"), fields).alias("raw_values"),
+    ).unnest("raw_values")
+    address = canonical(pl.col("addressused")) if "addressused" in columns else pl.lit(None, pl.String)
+    typed = read.select(
+        table.key,
+        *[_money(name) for name, kind in columns.items() if kind == "money"],
         *[_typed(name, kind) for name, kind in columns.items() if kind != "money"],
         *[guid(pl.col(f"_{name}_value{LOOKUP}")).alias(f"{name}_type") for name, kind in columns.items() if kind == "lookup"],
         *[pl.col(_label_source(name, columns)).alias(f"{name}_label") for name in table.labels],
-        *[last.get_column(name).alias(f"raw_{name}") for name in ("stream", "round", "page", "row", "received_at")],
-        quarantine.content(last.get_column("payload")).alias("raw_content"),
+        *[f"raw_{name}" for name in place],
+        quarantine.content(pl.col("raw_payload")).alias("raw_content"),
         pl.lit(True).alias("raw_is_member"),
         pl.any_horizontal(False, *[(pl.col(name) == "true").fill_null(False) for name in flags]).alias("raw_is_flagged"),
         pl.when(table.entity_set in quarantine.FAMILIES).then(pl.col("subject")).alias("raw_subject"),
-    ).with_columns(
-        *[_money(last.get_column("payload"), name) for name, kind in columns.items() if kind == "money"],
+        address.alias("raw_address"),
     )
-    if "addressused" in columns:
-        typed = typed.with_columns(canonical(pl.col("addressused")).alias("raw_address"))
-    else:
-        typed = typed.with_columns(pl.lit(None, pl.String).alias("raw_address"))
     return typed.select(*table.schema(), *extra, *[pl.col(name).cast(kind) for name, kind in RAW.items()])
 
 
@@ -301,28 +316,39 @@ def _typed(name: str, kind: str) -> pl.Expr:
     return typed[kind]().alias(name)
 
 
-def _money(payload: pl.Series, name: str) -> pl.Series:
+def _money(name: str) -> pl.Expr:
     """Taken from the text of the payload: the digits of the source, not those of a double."""
-    digits = payload.str.extract(rf'"{name}"\s*:\s*"?(-?[0-9][0-9.]*(?:[eE][+-]?[0-9]+)?)')
+    digits = pl.col("raw_payload").str.extract(rf'"{name}"\s*:\s*"?(-?[0-9][0-9.]*(?:[eE][+-]?[0-9]+)?)')
     plain = digits.cast(MONEY, strict=False)
-    return pl.select(pl.coalesce(plain, digits.cast(pl.Float64, strict=False).cast(MONEY, strict=False))).to_series().alias(name)
+    return pl.coalesce(plain, digits.cast(pl.Float64, strict=False).cast(MONEY, strict=False)).alias(name)
 
 
-def record_types(tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
+def record_types(tables: dict[str, Frame]) -> Frame:
     """Every record of the tables that lookups name: type, id."""
     names = dict.fromkeys(name for targets in TARGETS.values() for name in targets)
     return pl.concat([tables[name].select(pl.lit(name).alias("type"), pl.col(TABLES[name].key).alias("id")) for name in names])
 
 
-def with_types(frame: pl.DataFrame, records: pl.DataFrame, lookups: list[str]) -> pl.DataFrame:
+def resolved(table: Frame, name: str, records: Frame, untyped: list[str]) -> Frame:
+    """A table with the types of `untyped` lookups (L16), missing states filled (R7), and master_id where records merge (N12).
+
+    `records`: those of `record_types`.
+    """
+    table = with_types(table, records, untyped)
+    if name in OPEN_BY_DEFAULT:
+        table = table.with_columns(pl.col("statecode").fill_null(0))
+    if name == "systemuser":
+        table = table.with_columns(pl.col("isdisabled").fill_null(False))
+    return masters(table, TABLES[name].key) if name in MERGING else table
+
+
+def with_types(frame: Frame, records: Frame, lookups: list[str]) -> Frame:
     """`frame` with the missing `<lookup>_type` filled by looking for the id (L16)."""
     for name in lookups:
-        targets = TARGETS.get(name)
-        missing = pl.col(f"{name}_type").is_null() & pl.col(name).is_not_null()
-        if targets is None or not frame.select(missing.any()).item():
-            continue
-        rank = pl.DataFrame({"type": targets, "rank": range(len(targets))})
-        found = records.join(rank, on="type").sort("rank").unique("id", keep="first", maintain_order=True)
+        targets = TARGETS[name]
+        known = records.filter(pl.col("type").is_in(targets))
+        rank = pl.col("type").replace_strict(targets, range(len(targets)), return_dtype=pl.UInt8)
+        found = known.sort(rank, maintain_order=True).unique("id", keep="first", maintain_order=True)
         frame = (
             frame.join(
                 found.select(pl.col("id").alias(name), pl.col("type").alias("__found")),
@@ -336,15 +362,16 @@ def with_types(frame: pl.DataFrame, records: pl.DataFrame, lookups: list[str]) -
     return frame
 
 
-def masters(table: pl.DataFrame, key: str) -> pl.DataFrame:
+def masters(table: Frame, key: str) -> Frame:
     """`table` with `master_id`: the end of the chain of merges, the own id where there is none (N12)."""
-    merged = table.filter(pl.col("merged").fill_null(False) & pl.col("masterid").is_not_null())
-    step = dict(merged.select(key, "masterid").iter_rows())
-    ends = pl.DataFrame(
-        {key: list(step), "end": [_end(start, step) for start in step]}, schema={key: pl.String, "end": pl.String}
-    )
-    joined = table.join(ends, on=key, how="left", maintain_order="left")
-    return joined.with_columns(pl.coalesce("end", key).alias("master_id")).drop("end")
+    step = pl.struct(pl.col(key).alias("id"), pl.when(pl.col("merged").fill_null(False)).then("masterid").alias("master"))
+    return table.with_columns(step.map_batches(_ends, return_dtype=pl.String).alias("master_id"))
+
+
+def _ends(steps: pl.Series) -> pl.Series:
+    rows = steps.struct.unnest()
+    step = dict(rows.drop_nulls().iter_rows())
+    return rows.get_column("id").replace({start: _end(start, step) for start in step})
 
 
 def _end(start: str, step: dict[str, str]) -> str:
@@ -356,6 +383,6 @@ def _end(start: str, step: dict[str, str]) -> str:
     return seen[-1]
 
 
-def published(table: pl.DataFrame) -> pl.DataFrame:
+def published(table: Frame) -> Frame:
     """A table as `crm_<name>` shows it: in order of its key, without what is known of its rows in the raw log."""
     return table.drop(pl.selectors.starts_with("raw_"))

@@ -13,6 +13,7 @@ import polars as pl
 
 from jobs.errors import RapportError
 from jobs.normalise.addresses import canonical_address, canonical_domain, domain_of
+from jobs.normalise.frame import Frame
 from jobs.settings import Settings
 
 KINDS = ("user", "contact", "address", "domain")
@@ -90,18 +91,30 @@ def with_people(
     """
     if not opt_out.ids:
         return opt_out
-    ids = set(opt_out.ids)
-    for one, other in (("systemuserid", "user_id"), ("user_id", "systemuserid")):
-        ids |= set(linked.filter(pl.col(one).is_in(sorted(opt_out.ids))).get_column(other).to_list())
-    chief = merged.filter(pl.col("record_id").is_in(sorted(ids)) | pl.col("master_id").is_in(sorted(ids))).get_column("master_id")
-    ids |= set(merged.filter(pl.col("master_id").is_in(chief.to_list())).get_column("record_id").to_list())
-    listed = sorted(ids)
-    addresses = set(records.filter(pl.col("record_id").is_in(listed)).get_column("address").to_list())
-    addresses |= set(mailboxes.filter(pl.col("user_id").is_in(listed)).get_column("address").to_list())
-    return OptOut(frozenset(ids), opt_out.addresses | addresses, opt_out.domains)
+    ids = ids_of_people(pl.DataFrame({"id": sorted(opt_out.ids)}), merged, linked)
+    addresses = addresses_of_people(ids, records, mailboxes).get_column("address")
+    return OptOut(frozenset(ids.get_column("id")), opt_out.addresses | set(addresses), opt_out.domains)
 
 
-def opted_out_activities(participant: pl.DataFrame, party: pl.DataFrame, opt_out: OptOut) -> pl.DataFrame:
+def ids_of_people(ids: Frame, merged: Frame, linked: Frame) -> Frame:
+    """Every id of the people whom `ids` (id) names: of users both ids, and all records that were merged with each other: id."""
+    pairs = (("systemuserid", "user_id"), ("user_id", "systemuserid"))
+    others = [linked.join(ids, left_on=one, right_on="id", how="semi").select(pl.col(other).alias("id")) for one, other in pairs]
+    named = pl.concat([ids, *others]).unique()
+    masters = [
+        merged.join(named, left_on=name, right_on="id", how="semi").select("master_id") for name in ("record_id", "master_id")
+    ]
+    members = merged.join(pl.concat(masters), on="master_id", how="semi").select(pl.col("record_id").alias("id"))
+    return pl.concat([named, members]).unique()
+
+
+def addresses_of_people(ids: Frame, records: Frame, mailboxes: Frame) -> Frame:
+    """Every address of the people with these ids (id): address. `records`, `mailboxes`: see `with_people`."""
+    owned = ((records, "record_id"), (mailboxes, "user_id"))
+    return pl.concat([frame.join(ids, left_on=key, right_on="id", how="semi").select("address") for frame, key in owned]).unique()
+
+
+def opted_out_activities(participant: Frame, party: Frame, opt_out: OptOut) -> Frame:
     """Activities that someone who opted out takes part in, in whatever role: activity_id.
 
     `participant`: activity_id, address, party_id; `party`: activity_id, party_id.
