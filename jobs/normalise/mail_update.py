@@ -28,7 +28,7 @@ SLIM = {
 }
 SLIM["portion"] = pl.UInt32()
 """What tells of an old copy whether it stands and with which others it may be of one email."""
-SHARD_ROWS = 120_000
+SHARD_ROWS = 80_000
 
 
 @dataclass(frozen=True)

@@ -65,8 +65,7 @@ def _read(part: pl.Series, fields: dict[str, Any]) -> pl.DataFrame:
 
 @cache
 def _duckdb() -> duckdb.DuckDBPyConnection:
-    """A connection that hands over texts as Polars holds them."""
-    return duckdb.connect(config={"threads": 1, "produce_arrow_string_view": True, "arrow_output_version": "1.4"})
+    return duckdb.connect(config={"threads": 1})
 
 
 def _duckdb_shape(kind: Any) -> Any:
