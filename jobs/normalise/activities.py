@@ -28,6 +28,10 @@ ENGAGEMENT = {"opencount": "open_count", "linksclickedcount": "link_click_count"
               "attachmentopencount": "attachment_open_count", "replycount": "reply_count"}  # fmt: skip
 
 
+_PERSONS = 1 << 32
+"""More than there are addresses and parties."""
+
+
 @dataclass(frozen=True)
 class Activities(Generic[Frame]):
     """Rows of one activity type: ACTIVITY, PARTICIPANT, PARTY, SUBJECT."""
@@ -86,20 +90,23 @@ def participants(rows: Frame) -> Frame:
 
     `rows`: activity_id, address, party_id, name, role, response. The name is the smallest that is not empty.
     """
-    ranked = rows.filter(pl.col("address").is_not_null() | pl.col("party_id").is_not_null()).with_columns(
-        pl.when(pl.col("address").is_null()).then("party_id").alias("party_id"),
-        pl.col("role").replace_strict(ROLES, list(range(len(ROLES))), return_dtype=pl.UInt8).alias("rank"),
-        pl.col("name").str.strip_chars().alias("name"),
+    known = rows.filter(pl.col("address").is_not_null() | pl.col("party_id").is_not_null())
+    known = known.with_columns(pl.when(pl.col("address").is_null()).then("party_id").alias("party_id"))
+    return strongest(known, ["activity_id", "address", "party_id"]).select(PARTICIPANT.keys())
+
+
+def strongest(rows: Frame, by: list[str]) -> Frame:
+    """One row a participant, told apart by `by`, with display_name, role and response as `participants` chooses them."""
+    name = pl.col("name").str.strip_chars()
+    ranked = rows.select(
+        *by,
+        pl.col("role").cast(pl.Enum(ROLES)).to_physical().alias("rank"),
+        pl.when(name != "").then(name).alias("name"),
+        "response",
     )
-    ranked = ranked.with_columns(pl.when(pl.col("name") != "").then("name").alias("name"))
-    merged = ranked.group_by("activity_id", "address", "party_id").agg(
-        pl.col("rank").min(),
-        pl.col("name").min().alias("display_name"),
-        pl.col("response").min(),
-    )
-    return merged.with_columns(
-        pl.col("rank").replace_strict(list(range(len(ROLES))), ROLES, return_dtype=pl.String).alias("role")
-    ).select(PARTICIPANT.keys())
+    merged = ranked.group_by(by).agg(pl.col("rank").min(), pl.col("name").min().alias("display_name"), pl.col("response").min())
+    role = pl.col("rank").replace_strict(list(range(len(ROLES))), ROLES, return_dtype=pl.String).alias("role")
+    return merged.select(*by, "display_name", role, "response")
 
 
 def party_rows(rows: Frame, participant: Frame) -> Frame:
@@ -124,26 +131,35 @@ def regarding(rows: Frame) -> Frame:
     )
 
 
+def source_id() -> pl.Expr:
+    """The name of the record behind a copy (`source`, `user_id`, `record_id`) in source_ids (N50)."""
+    of_graph = pl.concat_str(pl.lit("graph"), "user_id", "record_id", separator=":")
+    return pl.when(pl.col("source") == "graph").then(of_graph).otherwise(pl.lit("dataverse:") + pl.col("record_id"))
+
+
 def provenance(copies: Frame) -> Frame:
     """Where an activity comes from (N50): activity_id, source_systems, source_ids, ingested_at.
 
     `copies`: activity_id, source, user_id, record_id, seen_at; each record once.
     """
-    is_graph = pl.col("source") == "graph"
-    name = (
-        pl.when(is_graph).then(pl.format("graph:{}:{}", "user_id", "record_id")).otherwise(pl.format("dataverse:{}", "record_id"))
-    )
+    named = copies.select("activity_id", "source", source_id().alias("source_id"), "seen_at")
+    # Names are sorted together: lists are sorted one at a time.
+    return sources(named.sort("activity_id", "source_id"))
+
+
+def sources(named: Frame) -> Frame:
+    """`provenance` of copies (activity_id, source, source_id, seen_at) in order of activity and source id."""
     systems = pl.concat_list(
         pl.when("is_crm").then(pl.lit("dataverse")), pl.when("is_graph").then(pl.lit("graph"))
     ).list.drop_nulls()  # fmt: skip
-    # Names are sorted together: lists are sorted one at a time.
-    rows = copies.select("activity_id", is_graph.alias("is_graph"), name.alias("name"), "seen_at").sort("activity_id", "name")
+    is_graph = pl.col("source") == "graph"
+    rows = named.select("activity_id", is_graph.alias("is_graph"), "source_id", "seen_at")
     return (
         rows.group_by("activity_id", maintain_order=True)
         .agg(
             pl.col("is_graph").any(),
             pl.col("is_graph").not_().any().alias("is_crm"),
-            pl.col("name").alias("source_ids"),
+            pl.col("source_id").alias("source_ids"),
             pl.col("seen_at").max().alias("ingested_at"),
         )
         .select("activity_id", systems.alias("source_systems"), "source_ids", "ingested_at")
@@ -176,60 +192,98 @@ def emails(
     owner_address: pl.DataFrame,
     tolerance_seconds: int,
 ) -> tuple[Activities, pl.DataFrame, pl.Series]:
-    """All emails, which of them each copy is (copy, activity_id), and their ids in order.
+    """All emails and their participants in order of activity_id, which of them each copy is (copy, activity_id), and their ids in order.
 
     What joins, groups and sorts emails is many times cheaper with numbers than with texts: in the tables and the assignment
-    activity_id is the place of the email among the ids.
+    activity_id is the place of the email among the ids. On tables of this size the streaming engine costs more than it saves.
     """
     keys = mail.assign(copies.copies, copies.mentions, tolerance_seconds)
     distinct = keys.select("key").unique()
     distinct = distinct.with_columns(mail.activity_ids("email", distinct.get_column("key"))).sort("activity_id")
     ids = distinct.get_column("activity_id")
     assigned = keys.join(distinct.with_row_index("email"), on="key").select("copy", pl.col("email").alias("key"))
-    held = copies.copies.drop("stream", "message_id", "subject_key").join(assigned, on="copy")
-    copy, mine = held.lazy(), copies.mentions.lazy().join(assigned.lazy(), on="copy")
-    is_crm = pl.col("source") == "dataverse"
+    named = copies.copies.drop("stream", "message_id", "subject_key").with_columns(source_id().alias("source_id"))
+    held = named.join(assigned, on="copy").sort("key", "source_id")
+    copy, is_crm = held.lazy(), pl.col("source") == "dataverse"
     of_crm = copy.filter(is_crm).select(pl.col("key").alias("activity_id"), pl.col("record_id").alias("activityid"))
-    sender, crm = pl.collect_all([mail.senders(copy), of_crm.join(crm_emails.lazy(), on="activityid")])
+    sender, crm = pl.collect_all([mail.senders(copy), of_crm.join(crm_emails.lazy(), on="activityid")], engine="in-memory")
+    mentioned = copies.mentions.join(assigned, on="copy")
+    addresses = _each([mentioned.get_column("address"), sender.get_column("address"), owner_address.get_column("address")])
+    parties = _each([mentioned.get_column("party_id"), sender.get_column("party_id")])
+    # A person is a number, in order: the place among the addresses, or counted on from there the place among the parties.
+    address = _place_in(addresses, "address")
+    person = pl.coalesce(address, _place_in(parties, "party_id") + len(addresses)).alias("person")
     rows = pl.concat(
         [
-            mine.select("key", "address", "party_id", "name", pl.col("kind").alias("role")),
-            sender.lazy().select("key", "address", "party_id", "name", pl.lit("sender").alias("role")),
+            mentioned.select("key", person, "name", pl.col("kind").alias("role")),
+            sender.select("key", person, "name", pl.lit("sender").alias("role")),
         ]
-    ).collect()
+    ).lazy()
     received = copy.filter(~is_crm & ~pl.col("is_senders"))
-    extra = mail.delivered(received, rows.lazy(), owners.lazy(), owner_address.lazy())
-    every = pl.concat([rows.lazy(), extra.select("key", "address", pl.lit("delivered").alias("role"))], how="diagonal")
-    every = every.with_columns(pl.lit(None, dtype=pl.String).alias("response")).rename({"key": "activity_id"})
+    owned = (frame.lazy().select("user_id", address) for frame in (owners, owner_address))
+    extra = mail.delivered(received, rows.rename({"person": "address"}), *owned)
+    extra = extra.select("key", pl.col("address").alias("person"), pl.lit("delivered").alias("role"))
     activity, participant, subject = pl.collect_all(
-        [_email_rows(copy, sender.lazy(), crm.lazy()), participants(every), subject_rows(_subjects(held))]
+        [
+            _email_rows(copy, sender.lazy(), crm.lazy()),
+            _participants(pl.concat([rows, extra], how="diagonal"), addresses, parties),
+            subject_rows(_subjects(held)),
+        ],
+        engine="in-memory",
     )
-    named = crm.select("activity_id", pl.col("activityid").alias("activity"))
-    mine = named.join(party.filter(pl.col("mask").is_in([1, 2, 3, 4])), on="activity").select(PARTY.keys())
-    found = Activities(activity, participant, party_rows(mine, participant), subject)
+    of_email = crm.select("activity_id", pl.col("activityid").alias("activity"))
+    mine = of_email.join(party.filter(pl.col("mask").is_in([1, 2, 3, 4])), on="activity").select(PARTY.keys())
+    of_mine = participant.join(mine, on="activity_id", how="semi", maintain_order="left")
+    found = Activities(activity, participant, party_rows(mine, of_mine), subject)
     return found, assigned.rename({"key": "activity_id"}), ids
 
 
+def _each(texts: list[pl.Series]) -> pl.Series:
+    return pl.concat(texts).drop_nulls().unique().sort()
+
+
+def _place_in(texts: pl.Series, column: str) -> pl.Expr:
+    """Where in some texts that of a column lies, null for one that is not among them."""
+    return pl.col(column).cast(pl.Enum(texts), strict=False).to_physical().cast(pl.UInt64).alias(column)
+
+
+def _participants(rows: pl.LazyFrame, addresses: pl.Series, parties: pl.Series) -> pl.LazyFrame:
+    """PARTICIPANT of emails (key, person, name, role) in order of email, address and party."""
+    # One number for email and person is grouped and sorted at a fraction of the cost of texts.
+    place = (pl.col("key").cast(pl.UInt64) * _PERSONS + pl.col("person")).alias("place")
+    known = rows.filter(pl.col("person").is_not_null()).select(place, "name", "role", pl.lit(None, pl.String).alias("response"))
+    everyone = pl.concat([addresses.to_frame("address"), parties.to_frame("party_id")], how="diagonal")
+    person = (pl.col("place") % _PERSONS).alias("person")
+    found = (
+        strongest(known, ["place"])
+        .sort("place")
+        .with_columns((pl.col("place") // _PERSONS).cast(pl.UInt32).alias("activity_id"), person)
+    )
+    return found.join(everyone.with_row_index("person").lazy(), on="person", maintain_order="left").select(PARTICIPANT.keys())
+
+
 def _email_rows(copies: pl.LazyFrame, sender: pl.LazyFrame, crm: pl.LazyFrame) -> pl.LazyFrame:
-    """ACTIVITY of emails from their copies (with `key`), senders, and Dataverse records (with activity_id)."""
+    """ACTIVITY of emails from their copies (with `key`, in order of it and of source id), senders, and Dataverse records (with
+    activity_id), in order."""
     engagement = crm.group_by("activity_id").agg(
         pl.col("isemailfollowed").fill_null(False).any().alias("is_followed"),
         *[pl.col(column).fill_null(0).max().alias(name) for column, name in ENGAGEMENT.items()],
     )
-    activity = (
-        mail.email_times(copies)
-        .join(mail.flags(copies, sender), on="key")
+    # Each has one row for every email, in the same order.
+    by_email = [mail.email_times(copies), mail.flags(copies, sender).drop("key")]
+    facts = (
+        pl.concat(by_email, how="horizontal")
         .rename({"key": "activity_id"})
-        .join(regarding(crm), on="activity_id", how="left")
-        .join(engagement, on="activity_id", how="left")
-        .join(provenance(copies.rename({"key": "activity_id"})), on="activity_id")
-        .with_columns(
-            pl.lit("email").alias("activity_type"),
-            pl.lit("completed").alias("source_state"),
-            pl.col("occurred_at").alias("ended_at"),
-            pl.col("is_followed").fill_null(False),
-            *[pl.col(name).fill_null(0) for name in ENGAGEMENT.values()],
-        )
+        .join(regarding(crm), on="activity_id", how="left", maintain_order="left")
+        .join(engagement, on="activity_id", how="left", maintain_order="left")
+    )
+    from_where = sources(copies.rename({"key": "activity_id"})).drop("activity_id")
+    activity = pl.concat([facts, from_where], how="horizontal").with_columns(
+        pl.lit("email").alias("activity_type"),
+        pl.lit("completed").alias("source_state"),
+        pl.col("occurred_at").alias("ended_at"),
+        pl.col("is_followed").fill_null(False),
+        *[pl.col(name).fill_null(0) for name in ENGAGEMENT.values()],
     )
     return completed_columns(activity)
 
@@ -238,10 +292,7 @@ def _subjects(copies: pl.DataFrame) -> pl.LazyFrame:
     """The subject of the copy of every email that decides: activity_id, subject."""
     # Without collected subjects there is nothing to look for.
     named = copies if copies.get_column("subject").null_count() < copies.height else copies.clear()
-    first = mail.first_of_each(
-        named.lazy().with_columns(mail.DECIDING.alias("rank")), ["rank", "sent_at", "user_id", "record_id"]
-    )
-    return first.select(pl.col("key").alias("activity_id"), "subject")
+    return mail.first_of_each(named.lazy(), mail.DECIDING).select(pl.col("key").alias("activity_id"), "subject")
 
 
 def calls_and_tasks(

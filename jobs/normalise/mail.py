@@ -7,7 +7,7 @@ from typing import Generic
 import polars as pl
 
 from jobs.normalise import replay
-from jobs.normalise.addresses import canonical, local_part_of, message_id
+from jobs.normalise.addresses import canonical, message_id
 from jobs.normalise.frame import Frame
 from jobs.normalise.payload import PERSON, boolean, decoded
 from jobs.normalise.subject import subject_key
@@ -39,7 +39,7 @@ THREAD_PROPERTIES = ["string 0x1042", "string 0x1039"]
 RULES = ["auto_submitted", "x_autoreply", "precedence_auto_reply", "empty_return_path", "sender_address", "event_message",
          "list_id", "list_unsubscribe", "feedback_id", "precedence_bulk"]  # fmt: skip
 """What `machine_rule` may say, in the order in which signs are looked for; the first six set is_automated, the others is_bulk."""
-MACHINE_LOCAL_PARTS = ["mailer-daemon", "postmaster", "no-reply", "noreply", "donotreply", "do-not-reply"]
+MACHINE_ADDRESS = r"^(?:mailer-daemon|postmaster|no-reply|noreply|donotreply|do-not-reply)@[^@]*$"
 
 MENTION = {"copy": pl.UInt32, "kind": pl.String, "name": pl.String, "address": pl.String, "party_id": pl.String}
 LINK = {"copy": pl.UInt32, "link": pl.String}
@@ -470,17 +470,20 @@ def content_keys(copies: Frame, mentions: Frame) -> Frame:
 
 def email_times(copies: Frame) -> Frame:
     """When each email was sent (N21): key, occurred_at."""
-    # Rank and time as one number, whose minimum costs a fraction of a minimum among the best of each group.
-    ranked = copies.select("key", (DECIDING.cast(pl.Int64) * _RANK + pl.col("sent_at").to_physical()).alias("ranked_at"))
-    first = ranked.group_by("key").agg(pl.col("ranked_at").min())
+    first = copies.select("key", ranked_at(DECIDING)).group_by("key", maintain_order=True).agg(pl.col("ranked_at").min())
     return first.select("key", (pl.col("ranked_at") % _RANK).cast(INSTANT).alias("occurred_at"))
 
 
-def first_of_each(copies: Frame, order: list[str]) -> Frame:
-    """The first row of every `key` in an order; nearly all emails have few copies, and most have one."""
-    is_alone = pl.col("key").is_unique()
-    several = copies.filter(~is_alone).sort("key", *order).unique("key", keep="first", maintain_order=True)
-    return pl.concat([copies.filter(is_alone), several])
+def ranked_at(rank: pl.Expr) -> pl.Expr:
+    """Rank and time as one number, whose minimum costs a fraction of a minimum among the best of each group: ranked_at."""
+    return (rank.cast(pl.Int64) * _RANK + pl.col("sent_at").to_physical()).alias("ranked_at")
+
+
+def first_of_each(copies: Frame, rank: pl.Expr) -> Frame:
+    """The copy of every `key` with the smallest rank, of these the earliest, and of these the first."""
+    ranked = copies.with_columns(ranked_at(rank))
+    best = ranked.filter(pl.col("ranked_at") == pl.col("ranked_at").min().over("key"))
+    return best.unique("key", keep="first", maintain_order=True)
 
 
 def activity_id(kind: str, key: pl.Expr) -> pl.Expr:
@@ -496,7 +499,10 @@ def activity_ids(kind: str, keys: pl.Series) -> pl.Series:
 
 
 def senders(copies: Frame) -> Frame:
-    """The one sender of every email that has one (N19, N20), by the smallest name that a copy gives it: key, address, party_id, name."""
+    """The one sender of every email that has one (N19, N20), by the smallest name that a copy gives it: key, address, party_id, name.
+
+    `copies`: in order of source id, which decides between copies of the same rank and time.
+    """
     named = copies.filter(pl.col("sender_address").is_not_null() | pl.col("sender_party_id").is_not_null())
     rank = (
         pl.when(pl.col("is_senders")).then(0)
@@ -504,20 +510,20 @@ def senders(copies: Frame) -> Frame:
         .when(pl.col("source") == "graph").then(2)
         .otherwise(3)
     )  # fmt: skip
-    chosen = first_of_each(named.with_columns(rank.alias("rank")), ["rank", "sent_at", "user_id", "record_id"])
     is_list = pl.col("rank") == 2
-    sender = chosen.select(
+    sender = first_of_each(named.with_columns(rank.alias("rank")), pl.col("rank")).select(
         "key",
         pl.when(is_list).then("author_address").otherwise("sender_address").alias("address"),
         pl.col("sender_party_id").alias("party_id"),
         pl.when(is_list).then("author_name").otherwise("sender_name").alias("name"),
     )
+    sender = sender.with_columns(pl.when(pl.col("name").str.strip_chars() != "").then("name").alias("name"))
     spelled = pl.col("sender_name").str.strip_chars().alias("spelled")
-    others = named.filter(~pl.col("key").is_unique()).select("key", pl.col("sender_address").alias("address"), spelled)
-    names = others.filter(pl.col("spelled") != "").group_by("key", "address").agg(pl.col("spelled").min())
-    own = pl.when(pl.col("name").str.strip_chars() != "").then("name")
-    sender = sender.join(names, on=["key", "address"], how="left")
-    return sender.with_columns(pl.min_horizontal(own, "spelled").alias("name")).drop("spelled")
+    others = named.filter(~pl.col("key").is_unique()).select("key", "sender_address", spelled).join(sender, on="key")
+    is_smaller = (pl.col("spelled") != "") & (pl.col("name").is_null() | (pl.col("spelled") < pl.col("name")))
+    others = others.filter((pl.col("sender_address") == pl.col("address")) & is_smaller)
+    sender = sender.join(others.group_by("key").agg(pl.col("spelled").min()), on="key", how="left")
+    return sender.with_columns(pl.coalesce("spelled", "name").alias("name")).drop("spelled")
 
 
 def flags(copies: Frame, sender: Frame) -> Frame:
@@ -525,15 +531,15 @@ def flags(copies: Frame, sender: Frame) -> Frame:
     is_graph = pl.col("source") == "graph"
     is_bulk = (pl.col("bulk_rule").is_not_null() | ~is_graph).alias("is_bulk")
     signs = copies.select("key", "automated_rule", "bulk_rule", is_bulk, is_graph.alias("is_graph"))
-    seen = signs.group_by("key").agg(
+    seen = signs.group_by("key", maintain_order=True).agg(
         pl.col("automated_rule", "bulk_rule").min(), pl.col("is_bulk").all(), pl.col("is_graph").any()
     )
     seen = seen.with_columns(pl.col("is_bulk") & pl.col("is_graph"))
-    machine = local_part_of(pl.col("address")).is_in(MACHINE_LOCAL_PARTS).fill_null(False)
+    machine = pl.col("address").str.contains(MACHINE_ADDRESS).fill_null(False)
     machine_senders = sender.filter(machine).select("key", pl.lit(RULES.index("sender_address")).alias("by_sender"))
     first = pl.min_horizontal("automated_rule", "by_sender")
     rule = pl.coalesce(first, pl.when(pl.col("is_bulk")).then(pl.col("bulk_rule")))
-    return seen.join(machine_senders, on="key", how="left").select(
+    return seen.join(machine_senders, on="key", how="left", maintain_order="left").select(
         "key",
         first.is_not_null().alias("is_automated"),
         "is_bulk",
@@ -546,11 +552,11 @@ def delivered(received: Frame, rows: Frame, owners: Frame, owner_address: Frame)
 
     `received`: key, user_id; `rows`: key, address of the participants.
     """
-    mailboxes = received.select("key", "user_id").unique()
-    own = mailboxes.join(owners, on="user_id")
-    named = own.join(rows.select("key", "address").unique(), on=["key", "address"], how="semi").select("key", "user_id").unique()
+    named = rows.select("key", "address").join(owners, on="address").select("key", "user_id")
     return (
-        mailboxes.join(named, on=["key", "user_id"], how="anti")
+        received.select("key", "user_id")
+        .unique()
+        .join(named, on=["key", "user_id"], how="anti")
         .join(owner_address, on="user_id")
         .select("key", "user_id", "address")
     )

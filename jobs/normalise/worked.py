@@ -49,7 +49,7 @@ class MailRules:
 @dataclass(frozen=True)
 class Worked:
     """Emails: the tables of WORKED, each in its row order and with `month`; `email` (OF_EMAIL) in order of activity_id; what ties those
-    that are not out (`tied`: email, its place in it, and node, each once); and KEPT of their copies."""
+    that are not out (`tied`: email, its place in it, and node, once or more); and KEPT of their copies."""
 
     tables: Frames
     email: pl.DataFrame
@@ -66,7 +66,7 @@ def worked_out(copies: Frames, people: People, rules: MailRules) -> Worked:
     out = found.activity.select("activity_id").clear()
     if people.opt_out:
         out = opted_out_activities(found.participant, found.party, people.opt_out)
-    activity = found.activity.sort("activity_id")
+    activity = found.activity
     is_out = pl.col("activity_id").is_in(out.get_column("activity_id").implode()).alias("is_out")
     email = activity.select(ids, month_of(pl.col("occurred_at")), is_out)
     tables = {
@@ -77,14 +77,15 @@ def worked_out(copies: Frames, people: People, rules: MailRules) -> Worked:
     }
     if not out.is_empty():
         tables = {name: table.join(out, on="activity_id", how="anti") for name, table in tables.items()}
-    shown = {name: _named(monthly.ordered(name, table), email) for name, table in tables.items()}
+    tables |= {name: monthly.ordered(name, tables[name]) for name in ("activity_party", "activity_subject")}
+    shown = {name: _named(table, email) for name, table in tables.items()}
     assigned = assigned.rename({"activity_id": "email"})
     of_copy = copies["copy"].join(assigned, on="copy", maintain_order="left")
     kept = of_copy.drop("email").hstack(email.select(pl.all().gather(of_copy.get_column("email"))))
     tied = copies["node"].join(assigned, on="copy").select("email", "node")
     if not out.is_empty():
         tied = tied.filter(~email.get_column("is_out").gather(tied.get_column("email")))
-    return Worked(shown, email, tied.unique(), {**copies, "copy": kept.select(KEPT["copy"].keys())})
+    return Worked(shown, email, tied, {**copies, "copy": kept.select(KEPT["copy"].keys())})
 
 
 def _named(table: pl.DataFrame, email: pl.DataFrame) -> pl.DataFrame:
