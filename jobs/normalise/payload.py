@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 import orjson
 import polars as pl
+import pyarrow.dataset  # noqa: F401  (DuckDB loads it for its first table, in the midst of the work)
 
 from jobs.errors import RapportError
 
