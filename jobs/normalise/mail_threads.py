@@ -39,12 +39,13 @@ def _gathered(bundles: Iterable[tuple[pl.DataFrame, pl.DataFrame]]) -> tuple[np.
 
 
 def of_touched(
-    kept: Partitions, portions: Portions, touched: pl.DataFrame, email: pl.DataFrame, tied: pl.DataFrame
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+    kept: Partitions, portions: Portions, touched: pl.DataFrame, stale: pl.DataFrame, email: pl.DataFrame, tied: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.Series]:
     """Threads of the emails worked out, and of those elsewhere that they join, leave or once were joined by.
 
-    `email`, `tied`: those worked out (activity_id, is_out), and what ties them (email, its place among them, and node). Returns all
-    their rows, and those of other emails (activity_id, month) whose thread is another than before.
+    `touched`: emails (activity_id, month) that copies came to or left; `stale`: these and those worked out; `email`, `tied`: those
+    worked out (activity_id, is_out), and what ties them (email, its place among them, and node). Returns all their rows, and those of
+    other emails (activity_id, month) whose thread is another than before; and the old copies behind `stale`, found on the way.
     """
     ids = email.filter(~pl.col("is_out")).get_column("activity_id")
     mine = tied.select(email.get_column("activity_id").gather(tied.get_column("email")), "node")
@@ -55,21 +56,24 @@ def of_touched(
         return rows.filter(_among(column, values)).collect(engine="streaming")
 
     def copies(column: str, values: pl.Series) -> pl.DataFrame:
-        return portions.rows("copy", ["copy", "activity_id", "month", "is_out"], _among(column, values) & ~pl.col("is_out"))
+        return portions.rows("copy", ["copy", "activity_id", "month", "is_out"], _among(column, values))
 
     def nodes(column: str, values: pl.Series) -> pl.DataFrame:
         return portions.rows("node", ["copy", "node"], _among(column, values))
 
-    sharing = copies("copy", nodes("node", tied.get_column("node")).get_column("copy"))
+    sharing = copies("copy", nodes("node", tied.get_column("node")).get_column("copy")).filter(~pl.col("is_out"))
     near = pl.concat([sharing.select("activity_id", "month"), touched]).unique()
     affected = before(set(near.get_column("month")), "activity_id", near.get_column("activity_id"))
     others = before(kept.months, "thread_id", affected.get_column("thread_id")).join(touched, on="activity_id", how="anti")
-    of_others = copies("activity_id", others.get_column("activity_id"))
+    behind = copies("activity_id", pl.concat([others.select("activity_id"), stale]).to_series())
+    gone = behind.join(stale, on="activity_id", how="semi").get_column("copy")
+    of_others = behind.filter(~pl.col("is_out")).join(others, on="activity_id", how="semi")
     others_tied = nodes("copy", of_others.get_column("copy")).join(of_others, on="copy").select("activity_id", "node").unique()
     found = threads.threads(pl.concat([ids, others.get_column("activity_id")]), pl.concat([mine, others_tied]))
     changed = others.join(found, on=["activity_id", "thread_id"], how="anti")
     own = found.join(ids.to_frame(), on="activity_id", how="semi")
-    return pl.concat([own, found.join(changed, on="activity_id", how="semi")]), changed.select("activity_id", "month")
+    rows = pl.concat([own, found.join(changed, on="activity_id", how="semi")])
+    return rows, changed.select("activity_id", "month"), gone
 
 
 def _among(column: str, values: pl.Series) -> pl.Expr:

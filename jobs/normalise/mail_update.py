@@ -83,22 +83,25 @@ def update(new: NewMail, kept: Kept | None, people: People, rules: MailRules, sh
     signed_places = signed.with_columns(place("activityid", has_user=False))
     is_crm = pl.col("source") == "dataverse"
     is_touched, is_loose = pl.col("place").is_in(read.touched.implode()), pl.col("same_id").is_null()
-    old = _old(kept, is_crm | is_touched | is_loose)
+    came = shards.everything() if kept is not None else {}
+    looked = came["copy"].get_column("same_id").drop_nulls().unique() if came else pl.Series(dtype=pl.UInt64)
+    old = _old(kept, is_crm | is_touched | is_loose | pl.col("same_id").is_in(looked.implode()))
     old_crm = old.filter(is_crm)
     same = old_crm.join(signed_places, on=["place", "signature"], how="semi")
     unchanged = signed_places.filter(pl.col("place").is_in(same.get_column("place").implode()))
     changed = people.emails.join(unchanged, on="activityid", how="anti")
     of_crm = mail.dataverse_copies(changed, people.party, rules.hash_key)
-    shards.add(_numbered(_fresh(of_crm, signed), read.next_copy))
+    crm = _numbered(_fresh(of_crm, signed), read.next_copy)
     free = read.next_copy + of_crm.copies.height
     if kept is not None:
         # Dataverse copies that are not what they were no longer stand, nor do those of messages that were touched.
         replaced = pl.concat([old_crm.join(same, on="copy", how="anti"), old.filter(~is_crm & is_touched)])
-        fresh = shards.everything()
-        members = _members(fresh["copy"], replaced, old.filter(is_loose), kept)
+        fresh = {name: pl.concat([came[name], crm[name]]) for name in FRESH}
+        members = _members(fresh["copy"], replaced, old, looked, kept)
         months, portions = _changed(kept, fresh, replaced, members, free, people, rules, shelf)
         free += members.height
     else:
+        shards.add(crm)
         months, portions = _rebuilt(shards, people, rules, shelf)
     return Updated(
         months,
@@ -154,10 +157,10 @@ def _changed(
     worked = worked_out(fresh, people, rules)
     lost = pl.concat([members, replaced])
     touched = lost.select("activity_id", "month").unique()
-    found, regrouped = mail_threads.of_touched(kept.partitions, kept.portions, touched, worked.email, worked.tied)
+    stale = pl.concat([touched.select("activity_id"), worked.email.select("activity_id")]).unique()
+    found, regrouped, gone = mail_threads.of_touched(kept.partitions, kept.portions, touched, stale, worked.email, worked.tied)
     months = pl.concat([worked.email.select("activity_id", "month"), regrouped]).unique("activity_id")
     threads_ = monthly.ordered("activity_thread", found.join(months, on="activity_id"))
-    stale = pl.concat([touched.select("activity_id"), worked.email.select("activity_id")]).unique()
     of_threads = pl.concat([stale, regrouped.select("activity_id")])
     rewritten = monthly.rewritten(
         kept.partitions,
@@ -167,8 +170,7 @@ def _changed(
         {name: of_threads if name == "activity_thread" else stale for name in OUTPUTS},
         shelf,
     )
-    gone = kept.portions.rows("copy", ["copy", "activity_id"], pl.col("activity_id").is_in(stale.to_series().implode()))
-    return rewritten, kept.portions.adding(worked.kept, gone.get_column("copy"), shelf)
+    return rewritten, kept.portions.adding(worked.kept, gone, shelf)
 
 
 @dataclass(frozen=True)
@@ -339,13 +341,16 @@ def _old(kept: Kept | None, which: pl.Expr) -> pl.DataFrame:
     return kept.portions.rows("copy", [*SLIM], which) if kept is not None else pl.DataFrame(schema=SLIM)
 
 
-def _members(fresh: pl.DataFrame, replaced: pl.DataFrame, loose: pl.DataFrame, kept: Kept) -> pl.DataFrame:
-    """Old copies that may be of one email with a copy that came or went, directly or by way of others (`loose`: see `_changed`)."""
-    of_loose = [frame.select("same_content") for frame in (fresh.filter(pl.col("same_id").is_null()), loose)]
+def _members(fresh: pl.DataFrame, replaced: pl.DataFrame, old: pl.DataFrame, looked: pl.Series, kept: Kept) -> pl.DataFrame:
+    """Old copies that may be of one email with a copy that came or went, directly or by way of others.
+
+    `old`: all old copies without message id, and all whose same_id is among `looked`.
+    """
+    of_loose = [frame.filter(pl.col("same_id").is_null()).select("same_content") for frame in (fresh, old)]
     contents_of_loose = pl.concat(of_loose).to_series().unique()
-    found = replaced.clear()
-    more = pl.concat([frame.select("same_id", "same_content") for frame in (fresh, replaced)])
-    asked = [more.get_column(name).clear() for name in ("same_id", "same_content")]
+    found = old.filter(pl.col("same_id").is_in(looked.implode())).join(replaced, on="copy", how="anti")
+    more = pl.concat([frame.select("same_id", "same_content") for frame in (fresh, replaced, found)])
+    asked = [looked, more.get_column("same_content").clear()]
     while True:
         ids, contents = more.get_column("same_id").drop_nulls(), more.get_column("same_content")
         wanted = [ids, contents.filter(contents.is_in(contents_of_loose.implode()))]

@@ -150,7 +150,6 @@ def counted(copies: list[pl.LazyFrame]) -> pl.DataFrame:
     outcome = pl.when("is_out").then(pl.lit("ignored:opted_out")).otherwise(pl.lit("kept")).alias("outcome")
     by = ["stream", "is_out"]
     counted = pl.len().cast(pl.Int64).alias("row_count")
-    found = [part.group_by(by).agg(counted).collect(engine="streaming") for part in copies]
-    empty = pl.DataFrame(schema={"stream": pl.String, "is_out": pl.Boolean, "row_count": pl.Int64})
-    counts = pl.concat([empty, *found]).group_by(by).agg(pl.col("row_count").sum())
-    return counts.select("stream", outcome, "row_count")
+    empty = pl.LazyFrame(schema={"stream": pl.String, "is_out": pl.Boolean})
+    every = pl.concat([empty, *(part.select(by) for part in copies)])
+    return every.group_by(by).agg(counted).select("stream", outcome, "row_count").collect(engine="streaming")
