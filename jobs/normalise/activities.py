@@ -197,7 +197,9 @@ def emails(
     What joins, groups and sorts emails is many times cheaper with numbers than with texts: in the tables and the assignment
     activity_id is the place of the email among the ids. On tables of this size the streaming engine costs more than it saves.
     """
-    keys = mail.assign(copies.copies, copies.mentions, tolerance_seconds)
+    keys = mail.by_message_id(copies.copies)
+    if keys.height < copies.copies.height:
+        keys = pl.concat([keys, mail.by_content(copies.copies, copies.mentions, tolerance_seconds)])
     distinct = keys.select("key").unique()
     distinct = distinct.with_columns(mail.activity_ids("email", distinct.get_column("key"))).sort("activity_id")
     ids = distinct.get_column("activity_id")
@@ -227,7 +229,7 @@ def emails(
         [
             _email_rows(copy, sender.lazy(), crm.lazy()),
             _participants(pl.concat([rows, extra], how="diagonal"), addresses, parties),
-            subject_rows(_subjects(held)),
+            subject_rows(_subjects(copy)),
         ],
         engine="in-memory",
     )
@@ -288,11 +290,11 @@ def _email_rows(copies: pl.LazyFrame, sender: pl.LazyFrame, crm: pl.LazyFrame) -
     return completed_columns(activity)
 
 
-def _subjects(copies: pl.DataFrame) -> pl.LazyFrame:
+def _subjects(copies: pl.LazyFrame) -> pl.LazyFrame:
     """The subject of the copy of every email that decides: activity_id, subject."""
     # Without collected subjects there is nothing to look for.
-    named = copies if copies.get_column("subject").null_count() < copies.height else copies.clear()
-    return mail.first_of_each(named.lazy(), mail.DECIDING).select(pl.col("key").alias("activity_id"), "subject")
+    named = copies.filter(pl.col("subject").is_not_null().any())
+    return mail.first_of_each(named, mail.DECIDING).select(pl.col("key").alias("activity_id"), "subject")
 
 
 def calls_and_tasks(

@@ -417,13 +417,15 @@ def without_outcomes(outcomes: Frame, dropped: Frame) -> Frame:
     return marked.with_columns(outcome).drop("is_dropped")
 
 
-def assign(copies: pl.DataFrame, mentions: pl.DataFrame, tolerance_seconds: int) -> pl.DataFrame:
-    """Which copies are one email (N15-N17): copy, key (the text that activity_id is made of, N42)."""
+def by_message_id(copies: Frame) -> Frame:
+    """Which copies with a message id are one email (N15): copy, key (the text that activity_id is made of, N42)."""
+    return copies.filter(pl.col("message_id").is_not_null()).select("copy", pl.col("message_id").alias("key"))
+
+
+def by_content(copies: Frame, mentions: Frame, tolerance_seconds: int) -> Frame:
+    """Which email each copy without a message id is (N16, N17), of those with one or of its own: copy, key as of `by_message_id`."""
     with_id = copies.filter(pl.col("message_id").is_not_null())
     without = copies.filter(pl.col("message_id").is_null())
-    keyed = with_id.select("copy", pl.col("message_id").alias("key"))
-    if without.is_empty():
-        return keyed
     hints = without.select("sender_address", "subject_key").unique()
     likely = with_id.join(hints, on=["sender_address", "subject_key"], how="semi", nulls_equal=True)
     times = email_times(
@@ -452,7 +454,7 @@ def assign(copies: pl.DataFrame, mentions: pl.DataFrame, tolerance_seconds: int)
     alone = loose.join(joined, on="copy", how="anti").select(
         "copy", (pl.col("content_key") + "|" + pl.col("sent_at").dt.strftime("%Y-%m-%dT%H:%M:%SZ")).alias("key")
     )
-    return pl.concat([keyed, joined, alone])
+    return pl.concat([joined, alone])
 
 
 def content_keys(copies: Frame, mentions: Frame) -> Frame:
