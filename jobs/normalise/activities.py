@@ -6,6 +6,7 @@ from typing import Generic
 import polars as pl
 
 from jobs.normalise import mail
+from jobs.normalise.crm import record_outcomes
 from jobs.normalise.frame import Frame
 from jobs.normalise.times import INSTANT, in_range
 
@@ -305,14 +306,8 @@ def calls_and_tasks(
     `party`: that of `parties`; `first_address`: that of `people.first_addresses`.
     """
     timed = timed_calls(table.lazy())
-    outcomes = timed.select(
-        pl.col("raw_stream").alias("stream"),
-        pl.lit(None, dtype=pl.String).alias("user_id"),
-        pl.col("activityid").alias("record_id"),
-        "outcome",
-    )
     held = timed.filter(pl.col("outcome") == "kept").with_columns(mail.activity_id(kind, pl.col("activityid")))
-    held, outcomes = pl.collect_all([held, outcomes])
+    held, outcomes = pl.collect_all([held, record_outcomes(timed)])
     rows = call_people(held.lazy(), kind, party.lazy(), first_address.lazy())
     subject = subject_rows(held.lazy().select("activity_id", "subject"))
     activity, participant, subject = pl.collect_all([call_rows(held.lazy(), kind), participants(rows), subject])

@@ -383,6 +383,16 @@ def _end(start: str, step: dict[str, str]) -> str:
     return seen[-1]
 
 
+def record_outcomes(decided: Frame) -> Frame:
+    """What became of every record of a table, with `outcome`, as of messages and events: stream, user_id (null), record_id, outcome."""
+    return decided.select(
+        pl.col("raw_stream").alias("stream"),
+        pl.lit(None, dtype=pl.String).alias("user_id"),
+        pl.col("activityid").alias("record_id"),
+        "outcome",
+    )
+
+
 def published(table: Frame) -> Frame:
     """A table as `crm_<name>` shows it: in order of its key, without what is known of its rows in the raw log."""
     return table.drop(pl.selectors.starts_with("raw_"))

@@ -8,6 +8,7 @@ import polars as pl
 
 from jobs.normalise import replay
 from jobs.normalise.addresses import canonical, message_id
+from jobs.normalise.crm import record_outcomes
 from jobs.normalise.frame import Frame
 from jobs.normalise.payload import PERSON, boolean, decoded
 from jobs.normalise.subject import subject_key
@@ -348,11 +349,7 @@ def dataverse_copies(emails: Frame, parties: Frame, hash_key: str) -> Copies[Fra
     everything = everything.with_columns(outcome.alias("outcome"))
     counted = everything.filter(pl.col("outcome") == "kept").sort("activityid").with_row_index("copy")
     own = parties.join(counted.select(pl.col("activityid").alias("activity"), "copy"), on="activity")
-    senders = (
-        own.filter(pl.col("mask") == 1)
-        .sort("copy", pl.col("address").is_null(), "activitypartyid")
-        .unique("copy", keep="first", maintain_order=True)
-    )
+    senders = leading_party(own, 1)
     counted = counted.join(
         senders.select("copy", pl.col("address").alias("party_address"), pl.col("name").alias("party_name"), "party_id", pl.lit(True).alias("has_party")),
         on="copy", how="left", maintain_order="left",
@@ -389,13 +386,17 @@ def dataverse_copies(emails: Frame, parties: Frame, hash_key: str) -> Copies[Fra
         copies.select(COPY.keys()).cast(COPY),
         mentions.select(MENTION.keys()).cast(MENTION),
         reference_ids(counted.select("copy", pl.col("inreplyto").alias("value")).drop_nulls()).unique(),
-        everything.select(
-            pl.col("raw_stream").alias("stream"),
-            pl.lit(None, dtype=pl.String).alias("user_id"),
-            pl.col("activityid").alias("record_id"),
-            "outcome",
-        ),
+        record_outcomes(everything),
     )
+
+
+def leading_party(own: Frame, mask: int) -> Frame:
+    """Of the parties with a mask one for each copy, those with an address before others, then the smallest id (N19, N29).
+
+    `own`: those of `activities.parties`, with copy.
+    """
+    ranked = own.filter(pl.col("mask") == mask).sort("copy", pl.col("address").is_null(), "activitypartyid")
+    return ranked.unique("copy", keep="first", maintain_order=True)
 
 
 def without(parts: Copies[Frame], dropped: Frame) -> Copies[Frame]:

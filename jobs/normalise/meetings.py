@@ -8,6 +8,7 @@ import polars as pl
 from jobs.normalise import mail
 from jobs.normalise.activities import Activities, completed_columns, participants, party_rows, provenance, regarding, subject_rows
 from jobs.normalise.addresses import canonical
+from jobs.normalise.crm import record_outcomes
 from jobs.normalise.frame import Frame
 from jobs.normalise.payload import boolean
 from jobs.normalise.times import INSTANT, in_range, instant
@@ -128,11 +129,7 @@ def dataverse_copies(appointments: pl.LazyFrame, party: pl.LazyFrame) -> Copies[
     timed = timed.with_columns(outcome.alias("outcome"))
     counted = timed.filter(pl.col("outcome") == "kept").sort("activityid").with_row_index("copy")
     own = party.join(counted.select(pl.col("activityid").alias("activity"), "copy"), on="activity")
-    organizer = (
-        own.filter(pl.col("mask") == 7)
-        .sort("copy", pl.col("address").is_null(), "activitypartyid")
-        .unique("copy", keep="first", maintain_order=True)
-    )
+    organizer = mail.leading_party(own, 7)
     counted = with_uid(counted, "globalobjectid").join(
         organizer.select("copy", pl.col("address").alias("organizer_address"), pl.col("party_id").alias("organizer_party_id"), pl.col("name").alias("organizer_name")),
         on="copy", how="left", maintain_order="left",
@@ -169,14 +166,8 @@ def dataverse_copies(appointments: pl.LazyFrame, party: pl.LazyFrame) -> Copies[
         pl.lit("none").alias("response"),
         pl.lit(None, dtype=INSTANT).alias("answered_at"),
     )
-    outcomes = timed.select(
-        pl.col("raw_stream").alias("stream"),
-        pl.lit(None, dtype=pl.String).alias("user_id"),
-        pl.col("activityid").alias("record_id"),
-        "outcome",
-    )
     typed = [frame.select(schema.keys()).cast(schema) for frame, schema in ((copies, COPY), (attendees, ATTENDEE))]
-    return Copies(*typed, outcomes)
+    return Copies(*typed, record_outcomes(timed))
 
 
 def _answer(response: pl.Expr) -> pl.Expr:
