@@ -76,16 +76,15 @@ def worked_out(copies: Frames, people: People, rules: MailRules) -> Worked:
         "activity_subject": found.subject if rules.collect_subjects else found.subject.clear(),
     }
     if not out.is_empty():
-        tables = {name: table.join(out, on="activity_id", how="anti") for name, table in tables.items()}
+        tables = {name: table.join(out, on="activity_id", how="anti", maintain_order="left") for name, table in tables.items()}
     tables |= {name: monthly.ordered(name, tables[name]) for name in ("activity_party", "activity_subject")}
     shown = {name: _named(table, email) for name, table in tables.items()}
-    assigned = assigned.rename({"activity_id": "email"})
-    of_copy = copies["copy"].join(assigned, on="copy", maintain_order="left")
-    kept = of_copy.drop("email").hstack(email.select(pl.all().gather(of_copy.get_column("email"))))
-    tied = copies["node"].join(assigned, on="copy").select("email", "node")
+    of_copy = email.select(pl.all().gather(activities.email_of(copies["copy"], assigned)))
+    kept = {**copies, "copy": copies["copy"].with_columns(of_copy.iter_columns()).select(KEPT["copy"].keys())}
+    tied = copies["node"].select(activities.email_of(copies["node"], assigned).alias("email"), "node")
     if not out.is_empty():
         tied = tied.filter(~email.get_column("is_out").gather(tied.get_column("email")))
-    return Worked(shown, email, tied, {**copies, "copy": kept.select(KEPT["copy"].keys())})
+    return Worked(shown, email, tied, kept)
 
 
 def _named(table: pl.DataFrame, email: pl.DataFrame) -> pl.DataFrame:

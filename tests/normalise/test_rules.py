@@ -21,6 +21,7 @@ from tests.normalise.world import guid, person
 MODULES = [activities, calendars, crm, folders, gone, mail, meetings, people, quarantine, replay, opt_out]
 EAGER = {
     "activities.calls_and_tasks": "runs the rules for calls and tasks",
+    "activities.email_of": "numbers rows at hand",
     "activities.emails": "runs the rules for emails",
     "calendars._older": "reads older rows of the raw log",
     "calendars.update": "runs the rules for events",
