@@ -196,7 +196,7 @@ def emails(
     """All emails and their participants in order of activity_id, which of them each copy is (copy, activity_id), and their ids in order.
 
     What joins, groups and sorts emails is many times cheaper with numbers than with texts: in the tables and the assignment
-    activity_id is the place of the email among the ids. On tables of this size the streaming engine costs more than it saves.
+    activity_id is the place of the email among the ids.
     """
     keys = mail.by_message_id(copies.copies)
     if keys.height < copies.copies.height:
@@ -210,7 +210,7 @@ def emails(
     held = named.select(pl.all().gather(order.get_column("row"))).with_columns(order.get_column("key"))
     copy, is_crm = held.lazy(), pl.col("source") == "dataverse"
     of_crm = copy.filter(is_crm).select(pl.col("key").alias("activity_id"), pl.col("record_id").alias("activityid"))
-    sender, crm = pl.collect_all([mail.senders(copy), of_crm.join(crm_emails.lazy(), on="activityid")], engine="in-memory")
+    sender, crm = pl.collect_all([mail.senders(copy), of_crm.join(crm_emails.lazy(), on="activityid")])
     mentioned = copies.mentions.with_columns(email_of(copies.mentions, assigned.rename({"key": "activity_id"})).alias("key"))
     addresses = _each([mentioned.get_column("address"), sender.get_column("address"), owner_address.get_column("address")])
     parties = _each([mentioned.get_column("party_id"), sender.get_column("party_id")])
@@ -232,8 +232,7 @@ def emails(
             _email_rows(copy, sender.lazy(), crm.lazy()),
             _participants(pl.concat([rows, extra], how="diagonal"), addresses, parties),
             subject_rows(_subjects(copy)),
-        ],
-        engine="in-memory",
+        ]
     )
     of_email = crm.select("activity_id", pl.col("activityid").alias("activity"))
     mine = of_email.join(party.filter(pl.col("mask").is_in([1, 2, 3, 4])), on="activity").select(PARTY.keys())

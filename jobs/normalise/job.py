@@ -40,7 +40,8 @@ def normalise(home: Path, settings: Settings, run_id: str, progress: Progress | 
 
     Raises RapportError when another run holds the lock or a setting cannot be read.
     """
-    with normalising(home) as root, shelf_in(root) as shelf:
+    # Portions are small; where tables are not, the streaming engine is asked for.
+    with normalising(home) as root, shelf_in(root) as shelf, pl.Config(engine_affinity="in-memory"):
         return _run(home, root, settings, shelf, progress or (lambda *_: None))
 
 
