@@ -1,11 +1,11 @@
 """What all activities share: columns, participants, parties, regarding; and phone calls and tasks (N37-N42, N44, N47-N50)."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Generic
 
 import polars as pl
 
-from jobs.normalise import mail
 from jobs.normalise.crm import record_outcomes
 from jobs.normalise.frame import Frame
 from jobs.normalise.times import INSTANT, in_range
@@ -29,10 +29,6 @@ ENGAGEMENT = {"opencount": "open_count", "linksclickedcount": "link_click_count"
               "attachmentopencount": "attachment_open_count", "replycount": "reply_count"}  # fmt: skip
 
 
-_PERSONS = 1 << 32
-"""More than there are addresses and parties."""
-
-
 @dataclass(frozen=True)
 class Activities(Generic[Frame]):
     """Rows of one activity type: ACTIVITY, PARTICIPANT, PARTY, SUBJECT."""
@@ -41,6 +37,18 @@ class Activities(Generic[Frame]):
     participant: Frame
     party: Frame
     subject: Frame
+
+
+def activity_id(kind: str, key: pl.Expr) -> pl.Expr:
+    """Stable ids of activities from their keys (N42)."""
+    return key.map_batches(lambda keys: activity_ids(kind, keys), return_dtype=pl.String).alias("activity_id")
+
+
+def activity_ids(kind: str, keys: pl.Series) -> pl.Series:
+    """`activity_id` of a column at hand."""
+    return pl.Series(
+        "activity_id", [hashlib.sha256(f"{kind}:{key}".encode()).hexdigest()[:32] for key in keys.to_list()], dtype=pl.String
+    )
 
 
 def parties(table: Frame, first_address: Frame) -> Frame:
@@ -120,6 +128,21 @@ def party_rows(rows: Frame, participant: Frame) -> Frame:
     return pl.concat([with_address, without])
 
 
+def delivered(received: Frame, rows: Frame, owners: Frame, owner_address: Frame) -> Frame:
+    """Owners of mailboxes with a copy that no row names yet (N31, N41): key, user_id, address.
+
+    `received`: key, user_id; `rows`: key, address of the participants.
+    """
+    named = rows.select("key", "address").join(owners, on="address").select("key", "user_id")
+    return (
+        received.select("key", "user_id")
+        .unique()
+        .join(named, on=["key", "user_id"], how="anti")
+        .join(owner_address, on="user_id")
+        .select("key", "user_id", "address")
+    )
+
+
 def regarding(rows: Frame) -> Frame:
     """The one regarding of an activity (N48): activity_id, regarding_type, regarding_id.
 
@@ -185,125 +208,6 @@ def subject_rows(rows: Frame) -> Frame:
     return rows.filter(pl.col("subject").str.strip_chars() != "").select(SUBJECT.keys())
 
 
-def emails(
-    copies: mail.Copies,
-    crm_emails: pl.DataFrame,
-    party: pl.DataFrame,
-    owners: pl.DataFrame,
-    owner_address: pl.DataFrame,
-    tolerance_seconds: int,
-) -> tuple[Activities, pl.DataFrame, pl.Series]:
-    """All emails and their participants in order of activity_id, which of them each copy is (copy, activity_id), and their ids in order.
-
-    What joins, groups and sorts emails is many times cheaper with numbers than with texts: in the tables and the assignment
-    activity_id is the place of the email among the ids.
-    """
-    keys = mail.by_message_id(copies.copies)
-    if keys.height < copies.copies.height:
-        keys = pl.concat([keys, mail.by_content(copies.copies, copies.mentions, tolerance_seconds)])
-    distinct = keys.select("key").unique()
-    distinct = distinct.with_columns(mail.activity_ids("email", distinct.get_column("key"))).sort("activity_id")
-    ids = distinct.get_column("activity_id")
-    assigned = keys.join(distinct.with_row_index("email"), on="key").select("copy", pl.col("email").alias("key"))
-    named = copies.copies.drop("stream", "message_id", "subject_key").with_columns(source_id().alias("source_id"))
-    order = named.select("copy", "source_id").with_row_index("row").join(assigned, on="copy").sort("key", "source_id")
-    held = named.select(pl.all().gather(order.get_column("row"))).with_columns(order.get_column("key"))
-    copy, is_crm = held.lazy(), pl.col("source") == "dataverse"
-    of_crm = copy.filter(is_crm).select(pl.col("key").alias("activity_id"), pl.col("record_id").alias("activityid"))
-    sender, crm = pl.collect_all([mail.senders(copy), of_crm.join(crm_emails.lazy(), on="activityid")])
-    mentioned = copies.mentions.with_columns(email_of(copies.mentions, assigned.rename({"key": "activity_id"})).alias("key"))
-    addresses = _each([mentioned.get_column("address"), sender.get_column("address"), owner_address.get_column("address")])
-    parties = _each([mentioned.get_column("party_id"), sender.get_column("party_id")])
-    # A person is a number, in order: the place among the addresses, or counted on from there the place among the parties.
-    address = _place_in(addresses, "address")
-    person = pl.coalesce(address, _place_in(parties, "party_id") + len(addresses)).alias("person")
-    rows = pl.concat(
-        [
-            mentioned.select("key", person, "name", pl.col("kind").alias("role")),
-            sender.select("key", person, "name", pl.lit("sender").alias("role")),
-        ]
-    ).lazy()
-    received = copy.filter(~is_crm & ~pl.col("is_senders"))
-    owned = (frame.lazy().select("user_id", address) for frame in (owners, owner_address))
-    extra = mail.delivered(received, rows.rename({"person": "address"}), *owned)
-    extra = extra.select("key", pl.col("address").alias("person"), pl.lit("delivered").alias("role"))
-    activity, participant, subject = pl.collect_all(
-        [
-            _email_rows(copy, sender.lazy(), crm.lazy()),
-            _participants(pl.concat([rows, extra], how="diagonal"), addresses, parties),
-            subject_rows(_subjects(copy)),
-        ]
-    )
-    of_email = crm.select("activity_id", pl.col("activityid").alias("activity"))
-    mine = of_email.join(party.filter(pl.col("mask").is_in([1, 2, 3, 4])), on="activity").select(PARTY.keys())
-    of_mine = participant.join(mine, on="activity_id", how="semi", maintain_order="left")
-    found = Activities(activity, participant, party_rows(mine, of_mine), subject)
-    return found, assigned.rename({"key": "activity_id"}), ids
-
-
-def email_of(rows: pl.DataFrame, assigned: pl.DataFrame) -> pl.Series:
-    """The email that the copy of each row is (`assigned`: copy, activity_id), at less cost than a join that copies the rows."""
-    found = rows.select("copy").join(assigned, on="copy", how="left", maintain_order="left")
-    return found.get_column("activity_id")
-
-
-def _each(texts: list[pl.Series]) -> pl.Series:
-    return pl.concat(texts).drop_nulls().unique().sort()
-
-
-def _place_in(texts: pl.Series, column: str) -> pl.Expr:
-    """Where in some texts that of a column lies, null for one that is not among them."""
-    return pl.col(column).cast(pl.Enum(texts), strict=False).to_physical().cast(pl.UInt64).alias(column)
-
-
-def _participants(rows: pl.LazyFrame, addresses: pl.Series, parties: pl.Series) -> pl.LazyFrame:
-    """PARTICIPANT of emails (key, person, name, role) in order of email, address and party."""
-    # One number for email and person is grouped and sorted at a fraction of the cost of texts.
-    place = (pl.col("key").cast(pl.UInt64) * _PERSONS + pl.col("person")).alias("place")
-    known = rows.filter(pl.col("person").is_not_null()).select(place, "name", "role", pl.lit(None, pl.String).alias("response"))
-    everyone = pl.concat([addresses.to_frame("address"), parties.to_frame("party_id")], how="diagonal")
-    person = (pl.col("place") % _PERSONS).alias("person")
-    found = (
-        strongest(known, ["place"])
-        .sort("place")
-        .with_columns((pl.col("place") // _PERSONS).cast(pl.UInt32).alias("activity_id"), person)
-    )
-    return found.join(everyone.with_row_index("person").lazy(), on="person", maintain_order="left").select(PARTICIPANT.keys())
-
-
-def _email_rows(copies: pl.LazyFrame, sender: pl.LazyFrame, crm: pl.LazyFrame) -> pl.LazyFrame:
-    """ACTIVITY of emails from their copies (with `key`, in order of it and of source id), senders, and Dataverse records (with
-    activity_id), in order."""
-    engagement = crm.group_by("activity_id").agg(
-        pl.col("isemailfollowed").fill_null(False).any().alias("is_followed"),
-        *[pl.col(column).fill_null(0).max().alias(name) for column, name in ENGAGEMENT.items()],
-    )
-    # Each has one row for every email, in the same order.
-    by_email = [mail.email_times(copies), mail.flags(copies, sender).drop("key")]
-    facts = (
-        pl.concat(by_email, how="horizontal")
-        .rename({"key": "activity_id"})
-        .join(regarding(crm), on="activity_id", how="left", maintain_order="left")
-        .join(engagement, on="activity_id", how="left", maintain_order="left")
-    )
-    from_where = sources(copies.rename({"key": "activity_id"})).drop("activity_id")
-    activity = pl.concat([facts, from_where], how="horizontal").with_columns(
-        pl.lit("email").alias("activity_type"),
-        pl.lit("completed").alias("source_state"),
-        pl.col("occurred_at").alias("ended_at"),
-        pl.col("is_followed").fill_null(False),
-        *[pl.col(name).fill_null(0) for name in ENGAGEMENT.values()],
-    )
-    return completed_columns(activity)
-
-
-def _subjects(copies: pl.LazyFrame) -> pl.LazyFrame:
-    """The subject of the copy of every email that decides: activity_id, subject."""
-    # Without collected subjects there is nothing to look for.
-    named = copies.filter(pl.col("subject").is_not_null().any())
-    return mail.first_of_each(named, mail.DECIDING).select(pl.col("key").alias("activity_id"), "subject")
-
-
 def calls_and_tasks(
     table: pl.DataFrame, kind: str, party: pl.DataFrame, first_address: pl.DataFrame
 ) -> tuple[Activities[pl.DataFrame], pl.DataFrame]:
@@ -312,7 +216,7 @@ def calls_and_tasks(
     `party`: that of `parties`; `first_address`: that of `people.first_addresses`.
     """
     timed = timed_calls(table.lazy())
-    held = timed.filter(pl.col("outcome") == "kept").with_columns(mail.activity_id(kind, pl.col("activityid")))
+    held = timed.filter(pl.col("outcome") == "kept").with_columns(activity_id(kind, pl.col("activityid")))
     held, outcomes = pl.collect_all([held, record_outcomes(timed)])
     rows = call_people(held.lazy(), kind, party.lazy(), first_address.lazy())
     subject = subject_rows(held.lazy().select("activity_id", "subject"))

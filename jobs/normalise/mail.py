@@ -1,6 +1,5 @@
-"""Emails: copies in mailboxes and in Dataverse, which of them are one email, who wrote it to whom, machine mail (N14-N24, N37, N41)."""
+"""Copies of emails in mailboxes and in Dataverse: what each says of itself (N14, N18-N20, N22, N23, N25, N37)."""
 
-import hashlib
 from dataclasses import dataclass
 from typing import Generic
 
@@ -40,8 +39,6 @@ THREAD_PROPERTIES = ["string 0x1042", "string 0x1039"]
 RULES = ["auto_submitted", "x_autoreply", "precedence_auto_reply", "empty_return_path", "sender_address", "event_message",
          "list_id", "list_unsubscribe", "feedback_id", "precedence_bulk"]  # fmt: skip
 """What `machine_rule` may say, in the order in which signs are looked for; the first six set is_automated, the others is_bulk."""
-MACHINE_ADDRESS = r"^(?:mailer-daemon|postmaster|no-reply|noreply|donotreply|do-not-reply)@[^@]*$"
-
 MENTION = {"copy": pl.UInt32, "kind": pl.String, "name": pl.String, "address": pl.String, "party_id": pl.String}
 LINK = {"copy": pl.UInt32, "link": pl.String}
 COPY = {
@@ -50,11 +47,6 @@ COPY = {
     "sender_address": pl.String, "sender_name": pl.String, "sender_party_id": pl.String, "is_rewritten": pl.Boolean,
     "author_address": pl.String, "author_name": pl.String, "automated_rule": pl.Int32, "bulk_rule": pl.Int32,
 }  # fmt: skip
-
-_RANK = 1 << 60
-"""More than any time in `in_range` has microseconds."""
-DECIDING = pl.when(pl.col("is_senders")).then(0).when(pl.col("source") == "graph").then(1).otherwise(2)
-"""Which copy of an email decides, the smallest first (N18)."""
 
 
 @dataclass(frozen=True)
@@ -416,150 +408,3 @@ def without_outcomes(outcomes: Frame, dropped: Frame) -> Frame:
     is_dropped = pl.col("is_dropped").fill_null(False) & (pl.col("outcome") == "kept")
     outcome = pl.when(is_dropped).then(pl.lit("ignored:deleted")).otherwise("outcome").alias("outcome")
     return marked.with_columns(outcome).drop("is_dropped")
-
-
-def by_message_id(copies: Frame) -> Frame:
-    """Which copies with a message id are one email (N15): copy, key (the text that activity_id is made of, N42)."""
-    return copies.filter(pl.col("message_id").is_not_null()).select("copy", pl.col("message_id").alias("key"))
-
-
-def by_content(copies: Frame, mentions: Frame, tolerance_seconds: int) -> Frame:
-    """Which email each copy without a message id is (N16, N17), of those with one or of its own: copy, key as of `by_message_id`."""
-    with_id = copies.filter(pl.col("message_id").is_not_null())
-    without = copies.filter(pl.col("message_id").is_null())
-    hints = without.select("sender_address", "subject_key").unique()
-    likely = with_id.join(hints, on=["sender_address", "subject_key"], how="semi", nulls_equal=True)
-    times = email_times(
-        with_id.join(likely.select("message_id").unique(), on="message_id", how="semi").with_columns(
-            pl.col("message_id").alias("key")
-        )
-    )
-    content = content_keys(pl.concat([likely, without]), mentions)
-    candidates = (
-        likely.select("copy", "message_id")
-        .join(content, on="copy")
-        .select("content_key", pl.col("message_id").alias("key"))
-        .unique()
-    )
-    candidates = candidates.join(times, on="key")
-    loose = without.select("copy", "sent_at").join(content, on="copy")
-    distance = (pl.col("occurred_at") - pl.col("sent_at")).dt.total_seconds().abs()
-    joined = (
-        loose.join(candidates, on="content_key")
-        .with_columns(distance.alias("distance"))
-        .filter(pl.col("distance") <= tolerance_seconds)
-        .sort("copy", "distance", "occurred_at", "key")
-        .unique("copy", keep="first", maintain_order=True)
-        .select("copy", "key")
-    )
-    alone = loose.join(joined, on="copy", how="anti").select(
-        "copy", (pl.col("content_key") + "|" + pl.col("sent_at").dt.strftime("%Y-%m-%dT%H:%M:%SZ")).alias("key")
-    )
-    return pl.concat([joined, alone])
-
-
-def content_keys(copies: Frame, mentions: Frame) -> Frame:
-    """Sender, subject and recipients of a copy as one text (N17): copy, content_key."""
-    named = (
-        mentions.filter(pl.col("kind").is_in(["to", "cc"]) & pl.col("address").is_not_null()).select("copy", "address").unique()
-    )
-    recipients = named.sort("copy", "address").group_by("copy").agg(pl.col("address").str.join(",").alias("recipients"))
-    joined = copies.select("copy", "sender_address", "subject_key").join(recipients, on="copy", how="left")
-    return joined.select(
-        "copy",
-        pl.concat_str(pl.col("sender_address", "subject_key", "recipients").fill_null(""), separator="|").alias("content_key"),
-    )
-
-
-def email_times(copies: Frame) -> Frame:
-    """When each email was sent (N21): key, occurred_at."""
-    first = copies.select("key", ranked_at(DECIDING)).group_by("key", maintain_order=True).agg(pl.col("ranked_at").min())
-    return first.select("key", (pl.col("ranked_at") % _RANK).cast(INSTANT).alias("occurred_at"))
-
-
-def ranked_at(rank: pl.Expr) -> pl.Expr:
-    """Rank and time as one number, whose minimum costs a fraction of a minimum among the best of each group: ranked_at."""
-    return (rank.cast(pl.Int64) * _RANK + pl.col("sent_at").to_physical()).alias("ranked_at")
-
-
-def first_of_each(copies: Frame, rank: pl.Expr) -> Frame:
-    """The copy of every `key` with the smallest rank, of these the earliest, and of these the first."""
-    ranked = copies.with_columns(ranked_at(rank))
-    best = ranked.filter(pl.col("ranked_at") == pl.col("ranked_at").min().over("key"))
-    return best.unique("key", keep="first", maintain_order=True)
-
-
-def activity_id(kind: str, key: pl.Expr) -> pl.Expr:
-    """Stable ids of activities from their keys (N42)."""
-    return key.map_batches(lambda keys: activity_ids(kind, keys), return_dtype=pl.String).alias("activity_id")
-
-
-def activity_ids(kind: str, keys: pl.Series) -> pl.Series:
-    """`activity_id` of a column at hand."""
-    return pl.Series(
-        "activity_id", [hashlib.sha256(f"{kind}:{key}".encode()).hexdigest()[:32] for key in keys.to_list()], dtype=pl.String
-    )
-
-
-def senders(copies: Frame) -> Frame:
-    """The one sender of every email that has one (N19, N20), by the smallest name that a copy gives it: key, address, party_id, name.
-
-    `copies`: in order of source id, which decides between copies of the same rank and time.
-    """
-    named = copies.filter(pl.col("sender_address").is_not_null() | pl.col("sender_party_id").is_not_null())
-    rank = (
-        pl.when(pl.col("is_senders")).then(0)
-        .when((pl.col("source") == "graph") & ~pl.col("is_rewritten")).then(1)
-        .when(pl.col("source") == "graph").then(2)
-        .otherwise(3)
-    )  # fmt: skip
-    is_list = pl.col("rank") == 2
-    sender = first_of_each(named.with_columns(rank.alias("rank")), pl.col("rank")).select(
-        "key",
-        pl.when(is_list).then("author_address").otherwise("sender_address").alias("address"),
-        pl.col("sender_party_id").alias("party_id"),
-        pl.when(is_list).then("author_name").otherwise("sender_name").alias("name"),
-    )
-    sender = sender.with_columns(pl.when(pl.col("name").str.strip_chars() != "").then("name").alias("name"))
-    spelled = pl.col("sender_name").str.strip_chars().alias("spelled")
-    others = named.filter(~pl.col("key").is_unique()).select("key", "sender_address", spelled).join(sender, on="key")
-    is_smaller = (pl.col("spelled") != "") & (pl.col("name").is_null() | (pl.col("spelled") < pl.col("name")))
-    others = others.filter((pl.col("sender_address") == pl.col("address")) & is_smaller)
-    sender = sender.join(others.group_by("key").agg(pl.col("spelled").min()), on="key", how="left")
-    return sender.with_columns(pl.coalesce("spelled", "name").alias("name")).drop("spelled")
-
-
-def flags(copies: Frame, sender: Frame) -> Frame:
-    """Machine mail (N22, N23): key, is_automated, is_bulk, machine_rule."""
-    is_graph = pl.col("source") == "graph"
-    is_bulk = (pl.col("bulk_rule").is_not_null() | ~is_graph).alias("is_bulk")
-    signs = copies.select("key", "automated_rule", "bulk_rule", is_bulk, is_graph.alias("is_graph"))
-    seen = signs.group_by("key", maintain_order=True).agg(
-        pl.col("automated_rule", "bulk_rule").min(), pl.col("is_bulk").all(), pl.col("is_graph").any()
-    )
-    seen = seen.with_columns(pl.col("is_bulk") & pl.col("is_graph"))
-    machine = pl.col("address").str.contains(MACHINE_ADDRESS).fill_null(False)
-    machine_senders = sender.filter(machine).select("key", pl.lit(RULES.index("sender_address")).alias("by_sender"))
-    first = pl.min_horizontal("automated_rule", "by_sender")
-    rule = pl.coalesce(first, pl.when(pl.col("is_bulk")).then(pl.col("bulk_rule")))
-    return seen.join(machine_senders, on="key", how="left", maintain_order="left").select(
-        "key",
-        first.is_not_null().alias("is_automated"),
-        "is_bulk",
-        rule.cast(pl.Int32).replace_strict(list(range(len(RULES))), RULES, return_dtype=pl.String).alias("machine_rule"),
-    )
-
-
-def delivered(received: Frame, rows: Frame, owners: Frame, owner_address: Frame) -> Frame:
-    """Owners of mailboxes with a copy that no row names yet (N31, N41): key, user_id, address.
-
-    `received`: key, user_id; `rows`: key, address of the participants.
-    """
-    named = rows.select("key", "address").join(owners, on="address").select("key", "user_id")
-    return (
-        received.select("key", "user_id")
-        .unique()
-        .join(named, on=["key", "user_id"], how="anti")
-        .join(owner_address, on="user_id")
-        .select("key", "user_id", "address")
-    )

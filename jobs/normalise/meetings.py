@@ -6,7 +6,17 @@ from typing import Generic
 import polars as pl
 
 from jobs.normalise import mail
-from jobs.normalise.activities import Activities, completed_columns, participants, party_rows, provenance, regarding, subject_rows
+from jobs.normalise.activities import (
+    Activities,
+    activity_id,
+    completed_columns,
+    delivered,
+    participants,
+    party_rows,
+    provenance,
+    regarding,
+    subject_rows,
+)
 from jobs.normalise.addresses import canonical
 from jobs.normalise.crm import record_outcomes
 from jobs.normalise.frame import Frame
@@ -232,7 +242,7 @@ def meetings(
 
 def ranked(copies: pl.LazyFrame) -> pl.LazyFrame:
     """Copies (COPY) with the activity_id of their meeting and their `rank`, of every meeting the one that decides first (N29)."""
-    keys = copies.select("key").unique().with_columns(mail.activity_id("meeting", pl.col("key")))
+    keys = copies.select("key").unique().with_columns(activity_id("meeting", pl.col("key")))
     rank = pl.when(pl.col("is_organizers")).then(0).when(pl.col("source") == "graph").then(1).otherwise(2)
     held = copies.join(keys, on="key").drop("key").with_columns(rank.cast(pl.UInt8).alias("rank"))
     order = ["activity_id", "rank", "modified_at", "user_id", "record_id"]
@@ -259,7 +269,7 @@ def invited(held: pl.LazyFrame, attendees: pl.LazyFrame, owners: pl.LazyFrame, o
         .unique()
     )
     rows = _invited(held, deciding(held), attendees).join(resources, on=["activity_id", "address"], how="anti")
-    extra = mail.delivered(
+    extra = delivered(
         held.filter(pl.col("source") == "graph").select(pl.col("activity_id").alias("key"), "user_id"),
         rows.select(pl.col("activity_id").alias("key"), "address"),
         owners,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from jobs.normalise import activities, mail, meetings, monthly
+from jobs.normalise import activities, meetings, monthly
 from jobs.normalise.calendars import Calendars
 from jobs.normalise.frame import collected
 from jobs.normalise.monthly import OUTPUTS, Months, Partitions, month_of
@@ -75,7 +75,7 @@ def update(
     met = ((calendars.copies, first), (of_crm, first + calendars.copies.copies.height))
     copies = pl.concat([_numbered(part.copies, start) for part, start in met])
     attendees = pl.concat([_numbered(part.attendees, start) for part, start in met])
-    copies = copies.with_columns(mail.activity_ids("meeting", copies.get_column("key")), place())
+    copies = copies.with_columns(activities.activity_ids("meeting", copies.get_column("key")), place())
     of_moved = old.filter(pl.col("user_id").is_in(moved))
     reworked = pl.concat([frame.select("activity_id") for frame in (copies, replaced, of_moved)]).unique()
     members = old.join(replaced, on="copy", how="anti").join(reworked, on="activity_id", how="semi")
@@ -160,7 +160,7 @@ def _single(table: pl.DataFrame, kind: str, outcomes: pl.DataFrame, signed: pl.D
         pl.lit("dataverse").alias("source"),
         pl.col("raw_stream").alias("stream"),
         pl.col("activityid").alias("record_id"),
-        mail.activity_ids(kind, held.get_column("activityid")),
+        activities.activity_ids(kind, held.get_column("activityid")),
         OF_RECORD,
     ).with_row_index("copy", offset=first)
     return copies.join(signed, on="place", how="left", maintain_order="left")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from jobs.normalise import activities, mail, monthly
+from jobs.normalise import emails, mail, monthly
 from jobs.normalise.monthly import OUTPUTS, month_of
 from jobs.normalise.shards import Frames
 from jobs.privacy.opt_out import OptOut, opted_out_activities
@@ -60,7 +60,7 @@ class Worked:
 def worked_out(copies: Frames, people: People, rules: MailRules) -> Worked:
     """The emails that `copies` are."""
     held = mail.Copies(copies["copy"].select(OF_COPY.keys()), copies["mention"], pl.DataFrame(schema=mail.LINK), pl.DataFrame())
-    found, assigned, ids = activities.emails(
+    found, assigned, ids = emails.emails(
         held, people.emails, people.party, people.owners, people.owner_address, rules.tolerance_seconds
     )
     out = found.activity.select("activity_id").clear()
@@ -79,9 +79,9 @@ def worked_out(copies: Frames, people: People, rules: MailRules) -> Worked:
         tables = {name: table.join(out, on="activity_id", how="anti", maintain_order="left") for name, table in tables.items()}
     tables |= {name: monthly.ordered(name, tables[name]) for name in ("activity_party", "activity_subject")}
     shown = {name: _named(table, email) for name, table in tables.items()}
-    of_copy = email.select(pl.all().gather(activities.email_of(copies["copy"], assigned)))
+    of_copy = email.select(pl.all().gather(emails.email_of(copies["copy"], assigned)))
     kept = {**copies, "copy": copies["copy"].with_columns(of_copy.iter_columns()).select(KEPT["copy"].keys())}
-    tied = copies["node"].select(activities.email_of(copies["node"], assigned).alias("email"), "node")
+    tied = copies["node"].select(emails.email_of(copies["node"], assigned).alias("email"), "node")
     if not out.is_empty():
         tied = tied.filter(~email.get_column("is_out").gather(tied.get_column("email")))
     return Worked(shown, email, tied, kept)

@@ -12,23 +12,23 @@ from typing import Any
 import polars as pl
 import pytest
 
-from jobs.normalise import activities, calendars, crm, folders, gone, mail, meetings, people, quarantine, replay
+from jobs.normalise import activities, calendars, crm, emails, folders, gone, mail, meetings, people, quarantine, replay
 from jobs.privacy import opt_out
 from tests.normalise.arrivals import CLEO, Chance, Cleaning, batches, random_world
 from tests.normalise.home import land, stage
 from tests.normalise.world import guid, person
 
-MODULES = [activities, calendars, crm, folders, gone, mail, meetings, people, quarantine, replay, opt_out]
+MODULES = [activities, calendars, crm, emails, folders, gone, mail, meetings, people, quarantine, replay, opt_out]
 EAGER = {
     "activities.calls_and_tasks": "runs the rules for calls and tasks",
-    "activities.email_of": "numbers rows at hand",
-    "activities.emails": "runs the rules for emails",
     "calendars._older": "reads older rows of the raw log",
     "calendars.update": "runs the rules for events",
     "crm._none": "makes an empty table",
     "crm._untyped": "asks whether there is anything to look for",
     "crm.read_tables": "runs the rules for Dataverse records",
     "crm.updated": "gives a table back itself when nothing changed",
+    "emails.email_of": "numbers rows at hand",
+    "emails.emails": "runs the rules for emails",
     "mail.graph_copies": "runs the rules for copies in mailboxes",
     "meetings.meetings": "runs the rules for meetings",
     "opt_out.with_people": "gives sets, which are compared with those of the run before",
