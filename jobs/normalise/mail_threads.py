@@ -19,7 +19,10 @@ def of_all(bundles: Iterable[tuple[pl.DataFrame, pl.DataFrame]], shelf: Shelf, p
     `bundles`: emails (activity_id, month, is_out), and what ties them (email, its place among those of the bundle, and node).
     """
     every, month, tied = _gathered(bundles)
-    found = threads.heads(np.lexsort((every[:, 1], every[:, 0])), tied)
+    connected = threads.edges(tied)
+    # To find what is connected takes the most memory of all.
+    del tied
+    found = threads.heads(np.lexsort((every[:, 1], every[:, 0])), connected)
     for name in month.drop_nulls().unique():
         mine = (month == name).arg_true().to_numpy()
         shown = pl.DataFrame({"activity_id": threads.ids_of(every[mine]), "thread_id": threads.ids_of(every[found[mine]])})

@@ -23,17 +23,19 @@ def nodes(copies: pl.DataFrame, links: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([ids, conversations]).unique()
 
 
-def heads(order: np.ndarray, tied: list[pl.DataFrame]) -> np.ndarray:
+def edges(tied: list[pl.DataFrame]) -> pl.DataFrame:
+    """Emails that share a node, in pairs that connect them all: left, right. `tied`: email (number), node."""
+    parts = 1 + sum(map(len, tied)) // ROWS_AT_A_TIME
+    return pl.concat([_edges(pl.concat([rows.filter(pl.col("node") % parts == part) for rows in tied])) for part in range(parts)])
+
+
+def heads(order: np.ndarray, connected: pl.DataFrame) -> np.ndarray:
     """For each email the smallest one of those connected with it, as numbers of emails.
 
-    `order`: the numbers of all emails, the smallest email first; `tied`: email (number), node.
+    `order`: the numbers of all emails, the smallest email first; `connected`: that of `edges`.
     """
-    parts = 1 + sum(map(len, tied)) // ROWS_AT_A_TIME
-    edges = pl.concat(
-        [_edges(pl.concat([rows.filter(pl.col("node") % parts == part) for rows in tied])) for part in range(parts)]
-    )
-    pairs = (edges.get_column("left").to_numpy(), edges.get_column("right").to_numpy())
-    graph = coo_array((np.ones(edges.height, dtype=np.bool_), pairs), shape=(len(order), len(order)))
+    pairs = (connected.get_column("left").to_numpy(), connected.get_column("right").to_numpy())
+    graph = coo_array((np.ones(connected.height, dtype=np.bool_), pairs), shape=(len(order), len(order)))
     _, label = connected_components(graph, directed=False)
     smallest = np.empty(len(order), dtype=np.uint32)
     # The last one written to a label is the smallest.
@@ -42,7 +44,7 @@ def heads(order: np.ndarray, tied: list[pl.DataFrame]) -> np.ndarray:
 
 
 def _edges(tied: pl.DataFrame) -> pl.DataFrame:
-    """Emails that share a node (email, node), in pairs that connect them all: left, right."""
+    """`edges` of ties that hold every row of their nodes."""
     ordered = tied.sort("node")
     email, node = ordered.get_column("email").to_numpy(), ordered.get_column("node").to_numpy()
     # They follow each other here, and a chain connects them. To look for pairs that are there twice costs more than these do.
@@ -57,7 +59,7 @@ def threads(activity_ids: pl.Series, tied: pl.DataFrame) -> pl.DataFrame:
     """
     ids = activity_ids.unique()
     emails = ids.to_frame("activity_id").with_row_index("email")
-    found = heads(ids.arg_sort().to_numpy(), [tied.join(emails, on="activity_id").select("email", "node")])
+    found = heads(ids.arg_sort().to_numpy(), edges([tied.join(emails, on="activity_id").select("email", "node")]))
     return emails.select("activity_id", ids.gather(found).alias("thread_id"))
 
 
