@@ -195,7 +195,7 @@ def held(rows: pl.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:
         shown = last_shown(own, key)
         if part is calendars:
             shown = shown.join(_spans(known), on=key, how="left")
-        there = known.join(shown, on=key, how="semi").join(ended(shown, own, key), on=key, how="anti")
+        there = known.join(shown, on=key, how="semi").join(ended(shown, own, key, timed=part is calendars), on=key, how="anti")
         for stream, name, payload in there.select(*key, "payload").iter_rows():
             found[stream][name] = orjson.loads(payload)
     return found
