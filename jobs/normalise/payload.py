@@ -116,14 +116,6 @@ def _fit(value: Any, shape: Any) -> Any:
     return None if isinstance(value, dict | list) else value
 
 
-def merged(payloads: list[str]) -> str:
-    """Rows of one id as one record: a missing key keeps the older value, null overwrites (N53)."""
-    record: dict[str, Any] = {}
-    for text in payloads:
-        record.update(orjson.loads(text))
-    return orjson.dumps(record).decode()
-
-
 def boolean(text: pl.Expr) -> pl.Expr:
     """A JSON boolean; null for anything else."""
     return pl.when(text == "true").then(True).when(text == "false").then(False)

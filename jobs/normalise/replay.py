@@ -4,10 +4,12 @@ Rows are those of `jobs.extract.log`; `arrival` below is their order over stream
 Within a stream (round, page, row) alone orders them, and what comes later to the log is later in that order.
 """
 
+from typing import Any
+
+import orjson
 import polars as pl
 
 from jobs.normalise.frame import Frame
-from jobs.normalise.payload import merged
 
 ARRIVAL = ["received_at", "stream", "round", "page", "row"]
 IN_STREAM = ["stream", "round", "page", "row"]
@@ -56,7 +58,15 @@ def _with_merged(last: Frame, upserts: Frame, rows: Frame, key: list[str], *, re
 
 
 def _all_merged(payloads: pl.Series) -> pl.Series:
-    return pl.Series([merged(texts) for texts in payloads.to_list()], dtype=pl.String)
+    return pl.Series([_merged(texts) for texts in payloads.to_list()], dtype=pl.String)
+
+
+def _merged(payloads: list[str]) -> str:
+    """Rows of one id as one record: a missing key keeps the older value, null overwrites (N53)."""
+    record: dict[str, Any] = {}
+    for text in payloads:
+        record.update(orjson.loads(text))
+    return orjson.dumps(record).decode()
 
 
 def _later(left: list[pl.Expr], right: list[pl.Expr]) -> pl.Expr:
